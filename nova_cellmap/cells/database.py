@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A connection to a cell's own database."""
+
+from collections.abc import Iterator
+import contextlib
+import pathlib
+
+from oslo_db import exception as db_exc
+from oslo_db.sqlalchemy import engines
+import sqlalchemy as sa
+from sqlalchemy.engine import url as sa_url
+
+from nova_cellmap import exception
+from nova_cellmap import url
+from nova_cellmap.objects.cell_mapping import CellMapping
+
+# Seconds. A host that does not answer must not hold up a command for minutes.
+_CONNECT_TIMEOUT = 10
+
+
+@contextlib.contextmanager
+def connect(cell: CellMapping) -> Iterator[sa.Connection]:
+    """A connection that reads a cell's database, each statement on its own.
+
+    No transaction stays open between two statements: a run of hours must not keep
+    the cell's server from forgetting old versions of its rows.
+
+    :raises: CellUnreachable, also where the connection is lost inside the block
+    """
+    try:
+        engine = _engine(cell)
+        try:
+            with engine.connect() as connection:
+                yield connection.execution_options(isolation_level='AUTOCOMMIT')
+        finally:
+            engine.dispose()
+    except db_exc.DBError as error:
+        raise exception.CellUnreachable(cell=cell.identity, reason=_reason(error)) from error
+
+
+def _engine(cell: CellMapping) -> sa.Engine:
+    connection_url = _checked_url(cell)
+    parameters = {}
+    if connection_url.get_backend_name() in ('mysql', 'mariadb', 'postgresql'):
+        parameters['connect_timeout'] = str(_CONNECT_TIMEOUT)
+    engine: sa.Engine = engines.create_engine(
+        connection_url.update_query_dict(parameters).render_as_string(hide_password=False),
+        thread_checkin=False,
+        # The caller tells of a failure at once, and may try again.
+        max_retries=0,
+    )
+    return engine
+
+
+def _checked_url(cell: CellMapping) -> sa_url.URL:
+    """:raises: CellUnreachable where the URL leads nowhere."""
+    text = cell.database_connection
+    if url.is_none(text):
+        raise exception.CellUnreachable(cell=cell.identity, reason='it has none')
+    if url.is_template(text):
+        raise exception.CellUnreachable(
+            cell=cell.identity,
+            reason=f'{url.mask(text)} is a template; set [database] connection to fill it from',
+        )
+    try:
+        url.check_database(text)
+    except url.InvalidURL as error:
+        raise exception.CellUnreachable(cell=cell.identity, reason=str(error)) from None
+    connection_url = sa.make_url(text)
+    if connection_url.get_backend_name() == 'sqlite':
+        _check_file(cell, connection_url.database)
+    return connection_url
+
+
+def _check_file(cell: CellMapping, path: str | None) -> None:
+    # SQLite would make an empty database where there is none.
+    if path and not path.startswith((':memory:', 'file:')) and not pathlib.Path(path).is_file():
+        raise exception.CellUnreachable(cell=cell.identity, reason=f'there is no file {path}')
+
+
+def _reason(error: db_exc.DBError) -> str:
+    cause = getattr(error.inner_exception, 'orig', None) or error.inner_exception or error
+    return str(cause)

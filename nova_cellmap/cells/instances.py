@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cell knows of its instances."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.objects.cell_mapping import CellMapping
+
+# The columns that mapping needs, and those that a release of Nova may not have.
+_NEEDED = ('id', 'uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
+_SINCE_TRAIN = ('hidden',)
+# What a person wants to see of an instance, as far as the release has it.
+_SHOWN = (
+    'uuid',
+    'display_name',
+    'vm_state',
+    'task_state',
+    'host',
+    'node',
+    'availability_zone',
+    'created_at',
+    'launched_at',
+    'deleted_at',
+)
+# nova.compute.vm_states.SOFT_DELETED: deleted for its user, restorable for a while.
+_SOFT_DELETED = 'soft-delete'
+
+
+class Instance(NamedTuple):
+    """A row of ``instances``, as far as the mapping is concerned.
+
+    ``id`` is the row's number in its cell. ``deleted`` says that it is gone for good,
+    ``queued_for_delete`` that it is deleted or soft-deleted, ``hidden`` that it is the
+    other half of a move: the instance is in another cell.
+    """
+
+    id: int
+    uuid: str
+    project_id: str | None
+    user_id: str | None
+    deleted: bool
+    queued_for_delete: bool
+    hidden: bool
+
+
+class Instances:
+    """The ``instances`` table of a cell, in the shape that its Nova release gave it.
+
+    :param connection: from :func:`nova_cellmap.cells.database.connect`
+    :raises: NotACellDatabase
+    """
+
+    def __init__(self, connection: sa.Connection, cell: CellMapping) -> None:
+        self._connection = connection
+        self._columns = _columns(connection, cell)
+        # Only what is read, as plain columns: the types are the database's own affair.
+        self._table = sa.table('instances', *map(sa.column, self._columns))
+
+    def after(self, last_id: int, limit: int) -> list[Instance]:
+        """The next rows by ``id``, deleted and hidden ones too; none at the end."""
+        table = self._table
+        query = self._needed().where(table.c.id > last_id).order_by(table.c.id).limit(limit)
+        return [_instance(row) for row in self._connection.execute(query)]
+
+    def get(self, uuid: str) -> Instance | None:
+        """The row of an instance, also where it is deleted or hidden."""
+        query = self._needed().where(self._table.c.uuid == uuid)
+        row = self._connection.execute(query).first()
+        return None if row is None else _instance(row)
+
+    def describe(self, uuid: str) -> dict[str, Any]:
+        """What a person wants to see of an instance; empty where it is not there."""
+        shown = [self._table.c[name] for name in _SHOWN if name in self._columns]
+        query = sa.select(*shown).where(self._table.c.uuid == uuid)
+        row = self._connection.execute(query).first()
+        return {} if row is None else dict(row._mapping)
+
+    def has_live(self) -> bool:
+        """Whether any instance is not deleted, soft-deleted and hidden ones included."""
+        query = sa.select(self._table.c.id).where(self._table.c.deleted == 0).limit(1)
+        return self._connection.execute(query).first() is not None
+
+    def last_id(self) -> int:
+        """The greatest ``id``; 0 in an empty table."""
+        query = sa.select(sa.func.max(self._table.c.id))
+        return self._connection.execute(query).scalar() or 0
+
+    def _needed(self) -> sa.Select[Any]:
+        hidden = self._table.c.hidden if 'hidden' in self._columns else sa.null()
+        return sa.select(*(self._table.c[name] for name in _NEEDED), hidden)
+
+
+def _columns(connection: sa.Connection, cell: CellMapping) -> Sequence[str]:
+    inspector = sa.inspect(connection)
+    if not inspector.has_table('instances'):
+        raise exception.NotACellDatabase(cell=cell.identity, reason='it has no table instances')
+    there = {column['name'] for column in inspector.get_columns('instances')}
+    missing = [name for name in _NEEDED if name not in there]
+    if missing:
+        raise exception.NotACellDatabase(
+            cell=cell.identity, reason=f'its table instances lacks {", ".join(missing)}'
+        )
+    return [name for name in {*_NEEDED, *_SINCE_TRAIN, *_SHOWN} if name in there]
+
+
+def _instance(row: Iterable[Any]) -> Instance:
+    number, uuid, project_id, user_id, deleted, vm_state, hidden = row
+    return Instance(
+        id=number,
+        uuid=uuid,
+        project_id=project_id,
+        user_id=user_id,
+        # 0, or the row's own id once it is deleted.
+        deleted=bool(deleted),
+        queued_for_delete=bool(deleted) or vm_state == _SOFT_DELETED,
+        hidden=bool(hidden),
+    )

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding an instance across the boundary."""
+
+import dataclasses
+from typing import Any
+
+from nova_cellmap.cells import database
+from nova_cellmap.cells.instances import Instance
+from nova_cellmap.cells.instances import Instances
+from nova_cellmap.context import RequestContext
+from nova_cellmap.objects.instance_mapping import InstanceMapping
+
+
+@dataclasses.dataclass
+class Found:
+    """A mapping, and the instance as its cell knows it.
+
+    ``instance`` is None where the mapping has no cell yet, or where the cell has the
+    instance no more; ``details`` are what a person wants to see of it.
+    """
+
+    mapping: InstanceMapping
+    instance: Instance | None = None
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def find_instance(context: RequestContext, mapping: InstanceMapping) -> Found:
+    """Look an instance up in the cell that it is mapped to.
+
+    A hidden row is the other half of a move: the instance is not there.
+
+    :raises: CellUnreachable, NotACellDatabase
+    """
+    cell = mapping.cell_mapping
+    if cell is None:
+        return Found(mapping)
+    with database.connect(cell) as connection:
+        instances = Instances(connection, cell)
+        instance = instances.get(mapping.instance_uuid)
+        if instance is None or instance.hidden:
+            return Found(mapping)
+        return Found(mapping, instance, instances.describe(mapping.instance_uuid))

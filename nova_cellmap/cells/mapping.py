@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filling the mapping from a cell's own database."""
+
+from collections.abc import Callable
+import dataclasses
+
+from oslo_log import log as logging
+
+from nova_cellmap.cells import database
+from nova_cellmap.cells.instances import Instance
+from nova_cellmap.cells.instances import Instances
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.objects.cell_mapping import CellMapping
+
+LOG = logging.getLogger(__name__)
+
+BATCH_SIZE = 1000
+
+
+@dataclasses.dataclass
+class Run:
+    """A run over a cell's instances, and how far it has come.
+
+    ``first_id``, ``last_id`` and ``end_id`` are ids of the cell's ``instances``: behind which the
+    run began, has come to, and will end as far as is known. ``rows`` of them were read:
+    ``created`` mappings are new, ``existing`` stood already, ``hidden`` were left out.
+    ``conflicts`` counts the instances that could not be mapped, also in the runs that were
+    stopped and that this one goes on from.
+    """
+
+    first_id: int = 0
+    last_id: int = 0
+    end_id: int = 0
+    rows: int = 0
+    created: int = 0
+    existing: int = 0
+    hidden: int = 0
+    conflicts: int = 0
+    done: bool = False
+
+
+def map_instances(
+    context: RequestContext,
+    cell: CellMapping,
+    *,
+    max_count: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    reset: bool = False,
+    on_batch: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """Map the instances of a cell to it.
+
+    Deleted and soft-deleted ones are mapped as queued for delete, hidden rows are left
+    out. What is mapped already is left as it is; an instance that is mapped to another
+    cell is a conflict, and so is one without a project: each is logged. A mapping to
+    no cell yet becomes one to this cell.
+
+    Each batch is one transaction together with the point that it has come to. A run
+    that was stopped, by *max_count* or by a kill, is gone on from; one that came to the
+    end leaves no such point, and the next begins anew. Two at once do no harm.
+
+    :param max_count: stop after so many rows of the cell's ``instances``
+    :param batch_size: how many rows are read and written at a time
+    :param reset: begin at the first instance, whatever was stopped
+    :param on_batch: called after each batch
+    :raises: CellUnreachable, NotACellDatabase; CellMappingNotFound where the cell is
+        removed meanwhile
+    """
+    if reset:
+        db_api.map_progress_clear(context, cell.uuid)
+    run = _resume(context, cell)
+    with database.connect(cell) as connection:
+        instances = Instances(connection, cell)
+        run.end_id = max(run.first_id, instances.last_id())
+        while not run.done:
+            size = batch_size if max_count is None else min(batch_size, max_count - run.rows)
+            # Where the count is reached, one row more tells whether that was all.
+            batch = instances.after(run.last_id, size or 1)
+            if batch and not size:
+                break
+            if batch:
+                _map_batch(context, cell, batch, run)
+                on_batch(run)
+            else:
+                run.done = True
+    if run.done:
+        db_api.map_progress_clear(context, cell.uuid)
+    return run
+
+
+def _resume(context: RequestContext, cell: CellMapping) -> Run:
+    stopped = db_api.map_progress_get(context, cell.uuid)
+    if stopped is None:
+        return Run()
+    last_id = stopped['last_instance_id']
+    LOG.info('Going on behind instance number %d of cell %s', last_id, cell.identity)
+    return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
+
+
+def _map_batch(
+    context: RequestContext, cell: CellMapping, batch: list[Instance], run: Run
+) -> None:
+    shown = [instance for instance in batch if not instance.hidden]
+    owned = [instance for instance in shown if instance.project_id is not None]
+    result = db_api.instance_mapping_map_batch(
+        context,
+        cell.uuid,
+        [_values(instance) for instance in owned],
+        last_instance_id=batch[-1].id,
+        unmappable=len(shown) - len(owned),
+    )
+    for instance in shown:
+        if instance.project_id is None:
+            LOG.warning('Instance %s in cell %s has no project', instance.uuid, cell.identity)
+    for uuid, other in result['conflicts'].items():
+        LOG.warning(
+            'Instance %s in cell %s is mapped to cell %s; left as it is',
+            uuid,
+            cell.identity,
+            other,
+        )
+    run.last_id = batch[-1].id
+    run.rows += len(batch)
+    run.created += result['created']
+    run.existing += result['existing']
+    run.hidden += len(batch) - len(shown)
+    run.conflicts += len(result['conflicts']) + len(shown) - len(owned)
+
+
+def _values(instance: Instance) -> db_api.Row:
+    return {
+        'instance_uuid': instance.uuid,
+        'project_id': instance.project_id,
+        'user_id': instance.user_id,
+        'queued_for_delete': instance.queued_for_delete,
+    }

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Making, changing and removing cells, with what a database cannot check."""
+
+from collections.abc import Iterator
+import contextlib
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap import url
+from nova_cellmap.cells import database
+from nova_cellmap.cells.instances import Instances
+from nova_cellmap.context import RequestContext
+from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.objects.cell_mapping import CellMappingList
+from nova_cellmap.objects.instance_mapping import InstanceMappingList
+
+LOG = logging.getLogger(__name__)
+
+# How many mappings delete_cell removes at a time.
+_BATCH = 1000
+
+
+def get_cell(context: RequestContext, uuid_or_name: str) -> CellMapping:
+    """The cell of that uuid or, where no uuid is so spelled, of that name.
+
+    :raises: CellMappingNotFound
+    """
+    if uuidutils.is_uuid_like(uuid_or_name):
+        with contextlib.suppress(exception.CellMappingNotFound):
+            return CellMapping.get_by_uuid(context, uuid_or_name)
+    return CellMapping.get_by_name(context, uuid_or_name)
+
+
+def create_cell(
+    context: RequestContext,
+    conf: cfg.ConfigOpts,
+    *,
+    name: str | None = None,
+    database_connection: str | None = None,
+    transport_url: str | None = None,
+    disabled: bool = False,
+) -> CellMapping:
+    """Add a cell; a URL that is not given is the one in the options.
+
+    :raises: InvalidURL; CellMappingExists where its name or one of its URLs is taken
+    """
+    database_connection = database_connection or conf.database.connection
+    transport_url = transport_url or conf.transport_url
+    if not database_connection:
+        raise exception.InvalidURL(
+            reason='Give --database_connection: [database] connection is not set.'
+        )
+    if not transport_url:
+        raise exception.InvalidURL(
+            reason='Give --transport-url: [DEFAULT] transport_url is not set.'
+        )
+    urls = {'database_connection': database_connection, 'transport_url': transport_url}
+    _check_urls(context, conf, urls)
+    cell = CellMapping(context, name=name, disabled=disabled, **urls)
+    cell.create()
+    return cell
+
+
+def update_cell(
+    context: RequestContext, conf: cfg.ConfigOpts, cell: CellMapping, **changes: Any
+) -> CellMapping:
+    """Change what *changes* names (name, database_connection, transport_url, disabled).
+
+    :raises: InvalidURL; CellMappingExists where the name or a URL is another cell's;
+        Cell0CannotBeDisabled
+    """
+    if changes.get('disabled') and cell.is_cell0():
+        raise exception.Cell0CannotBeDisabled()
+    urls = {field: text for field, text in changes.items() if field in _URLS}
+    _check_urls(context, conf, urls, besides=cell)
+    for field, value in changes.items():
+        setattr(cell, field, value)
+    cell.save()
+    return cell
+
+
+def map_cell0(
+    context: RequestContext, conf: cfg.ConfigOpts, database_connection: str | None = None
+) -> tuple[CellMapping, bool]:
+    """Add cell0, where the instances are that could not be scheduled.
+
+    :param database_connection: by default ``[database] connection`` with ``_cell0`` behind
+        the database's name
+    :returns: the cell, and whether it is new
+    :raises: InvalidURL; CellMappingExists where its name or database is another cell's
+    """
+    with contextlib.suppress(exception.CellMappingNotFound):
+        return CellMapping.get_by_uuid(context, CellMapping.CELL0_UUID), False
+    cell = CellMapping(
+        context,
+        uuid=CellMapping.CELL0_UUID,
+        name='cell0',
+        transport_url='none:///',
+        database_connection=database_connection or _default_cell0_connection(conf),
+    )
+    _check_urls(context, conf, {'database_connection': cell.database_connection})
+    cell.create()
+    return cell, True
+
+
+def delete_cell(context: RequestContext, cell: CellMapping, *, force: bool = False) -> int:
+    """Remove a cell that has no live instances.
+
+    :param force: also remove the mappings of its deleted instances
+    :returns: how many mappings were removed with it
+    :raises: CellHasInstances; CellHasMappings where *force* is not given; CellUnreachable
+        where mappings are left and nobody can say whether they are of live instances
+    """
+    mapped = len(InstanceMappingList.get_by_cell_uuid(context, cell.uuid, limit=1)) > 0
+    try:
+        if _has_live_instances(cell):
+            raise exception.CellHasInstances(cell=cell.identity)
+    except exception.CellError as error:
+        if mapped or isinstance(error, exception.CellHasInstances):
+            raise
+        LOG.warning('%s It has no mappings, and so is removed all the same.', error)
+    if mapped and not force:
+        raise exception.CellHasMappings(cell=cell.identity)
+    removed = sum(_remove_mappings(context, cell))
+    cell.destroy()
+    return removed
+
+
+_URLS = ('database_connection', 'transport_url')
+
+
+def _check_urls(
+    context: RequestContext,
+    conf: cfg.ConfigOpts,
+    urls: dict[str, str],
+    besides: CellMapping | None = None,
+) -> None:
+    """:raises: InvalidURL, CellMappingExists"""
+    filled = {field: _filled(conf, field, text) for field, text in urls.items()}
+    for other in CellMappingList.get_all(context) if filled else ():
+        if besides is not None and other.uuid == besides.uuid:
+            continue
+        for field, text in filled.items():
+            # 'none' is not a place that two cells could share.
+            if not url.is_none(text) and getattr(other, field) == text:
+                raise exception.CellMappingExists(what=field, value=url.mask(text))
+
+
+def _filled(conf: cfg.ConfigOpts, field: str, text: str) -> str:
+    base_url = conf.database.connection if field == 'database_connection' else conf.transport_url
+    try:
+        filled = url.fill(text, base_url)
+        if field == 'database_connection':
+            url.check_database(filled)
+        else:
+            url.check_transport(filled)
+    except (url.InvalidURL, url.TemplateError) as error:
+        raise exception.InvalidURL(reason=str(error)) from None
+    return filled
+
+
+def _default_cell0_connection(conf: cfg.ConfigOpts) -> str:
+    if not conf.database.connection:
+        raise exception.InvalidURL(
+            reason='Give --database_connection: [database] connection is not set.'
+        )
+    try:
+        url.check_database(conf.database.connection)
+    except url.InvalidURL as error:
+        raise exception.InvalidURL(reason=f'[database] connection: {error}') from None
+    base_url = sa.make_url(conf.database.connection)
+    cell0 = base_url.set(database=f'{base_url.database}_cell0')
+    return cell0.render_as_string(hide_password=False)
+
+
+def _has_live_instances(cell: CellMapping) -> bool:
+    if url.is_none(cell.database_connection):
+        return False
+    with database.connect(cell) as connection:
+        return Instances(connection, cell).has_live()
+
+
+def _remove_mappings(context: RequestContext, cell: CellMapping) -> Iterator[int]:
+    while page := InstanceMappingList.get_by_cell_uuid(context, cell.uuid, limit=_BATCH).objects:
+        uuids = [mapping.instance_uuid for mapping in page]
+        yield InstanceMappingList.destroy_bulk(context, uuids)

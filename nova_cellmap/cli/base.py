@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands share: options, errors and exit statuses."""
+
+import argparse
+from collections.abc import Mapping
+import enum
+from importlib import metadata
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, ClassVar
+import warnings
+
+from cliff import _argparse as cliff_argparse
+from cliff import app
+from cliff import command
+from cliff import commandmanager
+from cliff import lister
+from cliff import show
+
+from nova_cellmap import exception
+from nova_cellmap import version
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from nova_cellmap.context import RequestContext
+
+# Loggers of libraries that tell at length, with tracebacks, what the command says in a line.
+_TALKATIVE = ('oslo_db', 'sqlalchemy', 'stevedore')
+
+
+class Status(enum.IntEnum):
+    """Exit statuses that every command may have; a command's own come first.
+
+    Those of sysexits.h, so that none is taken for a command's own.
+    """
+
+    USAGE = 64  # a command, option or value that does not exist
+    NO_INPUT = 66  # what the command names is not there
+    UNAVAILABLE = 69  # a database cannot be reached, or lacks its tables
+    REFUSED = 70  # an error that is foreseen and has no status of its own
+    UNFORESEEN = 255
+
+
+_STATUSES: Mapping[type[Exception], int] = {
+    exception.InvalidInput: Status.USAGE,
+    exception.NotFound: Status.NO_INPUT,
+    exception.DatabaseError: Status.UNAVAILABLE,
+    exception.CellUnreachable: Status.UNAVAILABLE,
+    exception.NotACellDatabase: Status.UNAVAILABLE,
+    exception.CellMapError: Status.REFUSED,
+}
+
+
+class CommandError(Exception):
+    """A failure that only the command line knows, with its exit status."""
+
+    def __init__(self, message: str, status: int = Status.USAGE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, cliff_argparse.SmartHelpFormatter):
+    """Keeps the line breaks of descriptions and examples."""
+
+
+class Command(command.Command):
+    """The base of every command.
+
+    The first line of a class's docstring is its line in the list of commands.
+    """
+
+    # What to type, a line each; shown by --help.
+    examples: ClassVar[tuple[str, ...]] = ()
+    # What the exit statuses mean besides 0; shown by --help.
+    exit_statuses: ClassVar[Mapping[int, str]] = {}
+    # The exit status of an error, where it is not the one it has everywhere.
+    statuses: ClassVar[Mapping[type[Exception], int]] = {}
+
+    app: 'App'
+    # The exit status of a command that comes to its end.
+    status: int = 0
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.formatter_class = _HelpFormatter
+        parser.allow_abbrev = False
+        return parser
+
+    def get_epilog(self) -> str:
+        parts = []
+        if self.examples:
+            parts.append('examples:\n' + '\n'.join(f'  {line}' for line in self.examples))
+        statuses = {0: 'success', **self.exit_statuses}
+        parts.append(
+            'exit status:\n' + '\n'.join(f'  {code:<3} {text}' for code, text in statuses.items())
+        )
+        return '\n\n'.join(parts)
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        try:
+            return super().run(parsed_args) or self.status
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return self.app.report(error, self.statuses)
+
+    def say(self, message: str) -> None:
+        """Tell a person something, where standard output is for scripts."""
+        if not self.app.is_quiet:
+            print(message, file=self.app.stderr)
+
+    @property
+    def conf(self) -> 'cfg.ConfigOpts':
+        return self.app.conf
+
+    @property
+    def context(self) -> 'RequestContext':
+        """A context of its own; the process is bound to the configured database."""
+        import nova_cellmap
+        from nova_cellmap import context
+
+        nova_cellmap.configure(self.conf)
+        return context.get_admin_context()
+
+
+class _Display(Command):
+    """A command with -f FORMAT and -c COLUMN."""
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+        unknown = set(parsed_args.columns) - set(column_names)
+        if unknown:
+            raise CommandError(
+                f'There is no column {", ".join(sorted(unknown))}; '
+                f'there are {", ".join(column_names)}.'
+            )
+        result: int = super().produce_output(  # type: ignore[misc]
+            parsed_args, column_names, data
+        )
+        return result
+
+
+class Lister(_Display, lister.Lister):
+    """A command that prints rows."""
+
+
+class ShowOne(_Display, show.ShowOne):
+    """A command that prints one thing, a field a row."""
+
+
+class App(app.App):
+    """A program: its global options, and how it fails.
+
+    :param commands: the class of each command, as ``module:Class``; only the one that is
+        called is imported
+    """
+
+    LOG = logging.getLogger('nova_cellmap')
+
+    def __init__(self, name: str, description: str, commands: Mapping[str, str]) -> None:
+        self.NAME = name
+        self._conf: cfg.ConfigOpts | None = None
+        manager = commandmanager.CommandManager()
+        for words, target in commands.items():
+            manager.commands[words] = metadata.EntryPoint(words, target, name)
+        super().__init__(description, version.__version__, manager, deferred_help=True)
+
+    def build_option_parser(
+        self, description: str | None, version: str | None, argparse_kwargs: Any = None
+    ) -> argparse.ArgumentParser:
+        parser = super().build_option_parser(description, version, {'allow_abbrev': False})
+        parser.add_argument(
+            '--config-file',
+            metavar='FILE',
+            action='append',
+            help='A configuration file; may be given several times, later ones win. '
+            'By default those in ~/.nova_cellmap and /etc/nova_cellmap are read.',
+        )
+        parser.add_argument(
+            '--config-dir',
+            metavar='DIR',
+            action='append',
+            help='A folder of *.conf files, read after the configuration files.',
+        )
+        return parser
+
+    def configure_logging(self) -> None:
+        super().configure_logging()
+        if self.options.debug or self.options.verbose_level > 1:
+            return
+        # Of libraries only what is wrong, and not at length what the command says in a line.
+        logging.getLogger().setLevel(logging.WARNING)
+        self.LOG.setLevel(logging.INFO)
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            return self.report(CommandError(self._unknown(argv)))
+        return super().run_subcommand(argv)
+
+    def interact(self) -> None:
+        """Called where no command was given."""
+        self.parser.print_help(self.stderr)
+        raise SystemExit(self.report(CommandError(self._unknown([]))))
+
+    @property
+    def is_quiet(self) -> bool:
+        return bool(self.options.verbose_level == 0)
+
+    @property
+    def conf(self) -> 'cfg.ConfigOpts':
+        """The configuration that the options name, read when it is first asked for."""
+        if self._conf is None:
+            from oslo_config import cfg
+
+            from nova_cellmap import conf
+
+            try:
+                self._conf = conf.new(
+                    config_files=self.options.config_file, config_dirs=self.options.config_dir
+                )
+            except (cfg.Error, OSError) as error:
+                raise CommandError(f'The configuration cannot be read: {error}') from error
+        return self._conf
+
+    def report(
+        self, error: Exception, statuses: Mapping[type[Exception], int] | None = None
+    ) -> int:
+        """Print *error* on standard error; answer the exit status it has."""
+        if self.options.debug:
+            traceback.print_exception(error, file=self.stderr)
+        status = _status_of(error, statuses or {})
+        text = str(error)
+        if status == Status.UNFORESEEN:
+            text = f'Unforeseen: {type(error).__name__}. --debug shows where.'
+        print(f'{self.NAME}: {text}', file=self.stderr)
+        return status
+
+    def _unknown(self, argv: list[str]) -> str:
+        words = ' '.join(argv[:2])
+        near = [name for name, _ in self.command_manager if argv and name.startswith(argv[0])]
+        hint = f'There are: {", ".join(sorted(near))}.' if near else f'See {self.NAME} --help.'
+        return f'There is no command {words!r}. {hint}' if argv else f'Give a command. {hint}'
+
+
+def _status_of(error: Exception, statuses: Mapping[type[Exception], int]) -> int:
+    if isinstance(error, CommandError):
+        return error.status
+    for table in (statuses, _STATUSES):
+        for kind in type(error).__mro__:
+            if kind in table:
+                return table[kind]
+    return Status.UNFORESEEN
+
+
+def main(program: App, argv: list[str] | None = None) -> int:
+    """Run *program*; answer its exit status."""
+    # oslo.messaging imports eventlet, which we do not use, and which warns every operator
+    # of something that only its developers can change.
+    warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
+    try:
+        return program.run(sys.argv[1:] if argv is None else argv)
+    except SystemExit as exit:
+        # argparse leaves with 2, which some commands have another meaning for.
+        return Status.USAGE if exit.code == 2 else int(exit.code or 0)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cells: create, list, update, delete, cell0."""
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from nova_cellmap import exception
+from nova_cellmap import url
+from nova_cellmap.cli import base
+
+
+def add_cell(parser: argparse.ArgumentParser, required: bool = True, verb: str = '') -> None:
+    """The option that names a cell."""
+    parser.add_argument(
+        '--cell_uuid',
+        '--cell-uuid',
+        '--cell',
+        dest='cell',
+        metavar='CELL',
+        required=required,
+        help=f'The uuid or the name of the cell{verb}.',
+    )
+
+
+def _add_urls(parser: argparse.ArgumentParser, database: str, queue: str) -> None:
+    parser.add_argument(
+        '--database_connection',
+        '--database-connection',
+        dest='database_connection',
+        metavar='URL',
+        help=database,
+    )
+    parser.add_argument(
+        '--transport-url', '--transport_url', dest='transport_url', metavar='URL', help=queue
+    )
+
+
+class CreateCell(base.Command):
+    """Add a cell and print its uuid.
+
+    URLs may be templates such as
+    mysql+pymysql://{username}:{password}@{hostname}:{port}/nova_cell1, filled from
+    [database] connection and [DEFAULT] transport_url whenever the cell is used.
+    """
+
+    examples = (
+        'nova-cellmap-manage cell_v2 create_cell --name cell1 \\',
+        '    --database_connection mysql+pymysql://nova:secret@db1/nova_cell1 \\',
+        '    --transport-url rabbit://nova:secret@mq1:5672/cell1',
+    )
+    exit_statuses = {1: 'a URL is wrong or missing', 2: "the name or a URL is another cell's"}
+    statuses = {exception.InvalidURL: 1, exception.CellMappingExists: 2}
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--name', metavar='NAME', help='The name of the cell; must be unique.')
+        _add_urls(
+            parser,
+            "The SQLAlchemy URL of the cell's database; [database] connection by default.",
+            "The URL of the cell's message queue; [DEFAULT] transport_url by default. "
+            'none:/// for a cell without one.',
+        )
+        parser.add_argument(
+            '--disabled', action='store_true', help='Nothing is scheduled to the cell yet.'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.cells import registration
+
+        cell = registration.create_cell(
+            self.context,
+            self.conf,
+            name=parsed_args.name,
+            database_connection=parsed_args.database_connection,
+            transport_url=parsed_args.transport_url,
+            disabled=parsed_args.disabled,
+        )
+        print(cell.uuid, file=self.app.stdout)
+
+
+class ListCells(base.Lister):
+    """List the cells. Passwords are masked."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 list_cells',
+        'nova-cellmap-manage cell_v2 list_cells -f value -c uuid',
+    )
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[Any]]:
+        from nova_cellmap.objects import CellMappingList
+
+        return ('name', 'uuid', 'transport_url', 'database_connection', 'disabled'), (
+            (
+                cell.name,
+                cell.uuid,
+                url.mask(cell.transport_url),
+                url.mask(cell.database_connection),
+                cell.disabled,
+            )
+            for cell in CellMappingList.get_all(self.context)
+        )
+
+
+class UpdateCell(base.Command):
+    """Change what is named of a cell, and nothing else.
+
+    It takes effect with the next call of every process that uses the cell.
+    """
+
+    examples = (
+        'nova-cellmap-manage cell_v2 update_cell --cell_uuid cell1 --name cell-east-1',
+        'nova-cellmap-manage cell_v2 update_cell --cell_uuid cell1 --disable',
+    )
+    exit_statuses = {
+        1: 'there is no such cell, or a URL is wrong',
+        3: "the name or a URL is another cell's",
+        4: 'both --enable and --disable were given',
+        5: 'cell0 cannot be disabled',
+    }
+    statuses = {
+        exception.CellMappingNotFound: 1,
+        exception.InvalidURL: 1,
+        exception.CellMappingExists: 3,
+        exception.Cell0CannotBeDisabled: 5,
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        add_cell(parser)
+        parser.add_argument('--name', metavar='NAME', help='The new name; must be unique.')
+        _add_urls(
+            parser,
+            "The new SQLAlchemy URL of the cell's database.",
+            "The new URL of the cell's message queue.",
+        )
+        parser.add_argument(
+            '--enable', action='store_true', help='Instances may be scheduled to the cell.'
+        )
+        parser.add_argument(
+            '--disable', action='store_true', help='Nothing is scheduled to the cell any more.'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.cells import registration
+
+        if parsed_args.enable and parsed_args.disable:
+            raise base.CommandError('Give either --enable or --disable, not both.', 4)
+        changes = {
+            field: getattr(parsed_args, field)
+            for field in ('name', 'database_connection', 'transport_url')
+            if getattr(parsed_args, field) is not None
+        }
+        if parsed_args.enable or parsed_args.disable:
+            changes['disabled'] = parsed_args.disable
+        context = self.context
+        cell = registration.get_cell(context, parsed_args.cell)
+        registration.update_cell(context, self.conf, cell, **changes)
+        changed = ', '.join(changes) or 'nothing: no option named anything'
+        self.say(f'Changed of cell {cell.identity}: {changed}.')
+
+
+class DeleteCell(base.Command):
+    """Remove a cell that has no live instances left."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 delete_cell --cell_uuid cell1',
+        'nova-cellmap-manage cell_v2 delete_cell --cell_uuid cell1 --force',
+    )
+    exit_statuses = {
+        1: 'there is no such cell',
+        3: 'it has instances that are not deleted',
+        4: 'mappings of deleted instances are left, and --force was not given',
+        5: 'mappings are left, and its database cannot be asked for live instances',
+    }
+    statuses = {
+        exception.CellMappingNotFound: 1,
+        exception.CellHasInstances: 3,
+        exception.CellHasMappings: 4,
+        exception.CellMappingInUse: 4,
+        exception.CellUnreachable: 5,
+        exception.NotACellDatabase: 5,
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        add_cell(parser)
+        parser.add_argument(
+            '--force',
+            action='store_true',
+            help='Remove the mappings of its deleted instances with it.',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.cells import registration
+
+        context = self.context
+        cell = registration.get_cell(context, parsed_args.cell)
+        removed = registration.delete_cell(context, cell, force=parsed_args.force)
+        self.say(f'Removed cell {cell.identity} and {removed} mappings.')
+
+
+class MapCell0(base.Command):
+    """Add cell0, where the instances are that could not be scheduled."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 map_cell0',
+        'nova-cellmap-manage cell_v2 map_cell0 \\',
+        '    --database_connection mysql+pymysql://nova:secret@db/nova_cell0',
+    )
+    exit_statuses = {
+        0: 'success, also where it is mapped already',
+        1: 'the URL is wrong or missing',
+        2: "its name or database is another cell's",
+    }
+    statuses = {exception.InvalidURL: 1, exception.CellMappingExists: 2}
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--database_connection',
+            '--database-connection',
+            dest='database_connection',
+            metavar='URL',
+            help="The SQLAlchemy URL of cell0's database; by default [database] connection "
+            "with _cell0 behind the database's name.",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.cells import registration
+
+        cell, is_new = registration.map_cell0(
+            self.context, self.conf, parsed_args.database_connection
+        )
+        self.say(f'Mapped {cell.identity}.' if is_new else f'{cell.identity} is mapped already.')

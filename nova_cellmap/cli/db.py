@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schema: db sync, db version."""
+
+import argparse
+
+from nova_cellmap import exception
+from nova_cellmap.cli import base
+
+_STATUSES: dict[type[Exception], int] = {exception.MigrationError: 1, exception.DatabaseError: 1}
+
+
+class Sync(base.Command):
+    """Create the schema of the mapping database, or bring it up to date.
+
+    Goes forward only. Running it twice does nothing the second time; several at once
+    take turns; one that was killed is finished by the next.
+    """
+
+    examples = ('nova-cellmap-manage db sync', 'nova-cellmap-manage db sync 8')
+    exit_statuses = {1: 'the schema was not changed, or not to the end, for the reason given'}
+    statuses = _STATUSES
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'version', nargs='?', metavar='VERSION', help='The version to stop at; the latest.'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.db import migration
+
+        self.context  # noqa: B018 - binds the process to the database
+        migration.db_sync(parsed_args.version)
+        self.say(f'The schema is at version {migration.db_version()}.')
+
+
+class Version(base.Command):
+    """Print the version of the mapping database's schema; 0 where it is empty."""
+
+    examples = ('nova-cellmap-manage db version',)
+    exit_statuses = {1: 'the database has no version, for the reason given'}
+    statuses = _STATUSES
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.db import migration
+
+        self.context  # noqa: B018 - binds the process to the database
+        version = migration.db_version()
+        print(version, file=self.app.stdout)
+        latest = migration.latest_version()
+        if version < latest:
+            self.say(f'The latest is {latest}: run `nova-cellmap-manage db sync`.')

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instances: map, verify, show, list."""
+
+import argparse
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from nova_cellmap import exception
+from nova_cellmap.cli import base
+from nova_cellmap.cli import cell as cell_commands
+from nova_cellmap.cli import progress
+
+if TYPE_CHECKING:
+    from nova_cellmap.cells import mapping
+    from nova_cellmap.objects import InstanceMapping
+
+# How many mappings list_instances reads at a time.
+_PAGE = 1000
+
+_MAPPING_COLUMNS = (
+    'instance_uuid',
+    'cell_uuid',
+    'cell_name',
+    'project_id',
+    'user_id',
+    'queued_for_delete',
+)
+
+
+def _mapping_values(mapping: 'InstanceMapping') -> tuple[Any, ...]:
+    cell = mapping.cell_mapping
+    return (
+        mapping.instance_uuid,
+        mapping.cell_uuid,
+        None if cell is None else cell.name,
+        mapping.project_id,
+        mapping.user_id if 'user_id' in mapping else None,
+        mapping.queued_for_delete,
+    )
+
+
+class MapInstances(base.ShowOne):
+    """Map the instances of a cell to it, from the cell's own database.
+
+    What is mapped already is left as it is; deleted instances are mapped as queued
+    for delete; hidden rows, the other half of a move, are left out. A run that was
+    stopped or killed goes on where it was; nothing is lost or done twice.
+    """
+
+    examples = (
+        'nova-cellmap-manage cell_v2 map_instances --cell_uuid cell1',
+        '# at most 50,000 instances a run, until all are mapped:',
+        'until nova-cellmap-manage cell_v2 map_instances --cell_uuid cell1 \\',
+        '    --max-count 50000; do [ $? -eq 1 ] || break; done',
+    )
+    exit_statuses = {
+        0: 'all instances of the cell are mapped to it',
+        1: 'there are more to map: run it again',
+        2: 'all were read, and some are mapped to another cell or have no project',
+        127: 'a number is not a positive one',
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        cell_commands.add_cell(parser, verb=' whose instances are mapped')
+        parser.add_argument(
+            '--max-count',
+            metavar='N',
+            help='Stop after N instances; the next run goes on there. All by default.',
+        )
+        parser.add_argument(
+            '--batch-size',
+            metavar='N',
+            help='Read and write N instances at a time; 1000 by default.',
+        )
+        parser.add_argument(
+            '--reset',
+            action='store_true',
+            help='Begin at the first instance, not where a run was stopped.',
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        max_count = _positive('--max-count', parsed_args.max_count)
+        batch_size = _positive('--batch-size', parsed_args.batch_size)
+
+        from nova_cellmap.cells import mapping
+        from nova_cellmap.cells import registration
+
+        context = self.context
+        cell = registration.get_cell(context, parsed_args.cell)
+        what = f'Mapping {cell.name or cell.uuid}'
+        with progress.shown(what, self.app.stderr, self.app.is_quiet) as report:
+            run = mapping.map_instances(
+                context,
+                cell,
+                max_count=max_count,
+                batch_size=batch_size or mapping.BATCH_SIZE,
+                reset=parsed_args.reset,
+                on_batch=lambda run: _report(report, run),
+            )
+        self.status = 1 if not run.done else 2 if run.conflicts else 0
+        return (
+            ('cell_uuid', 'cell_name', 'created', 'existing', 'conflicts', 'hidden', 'all_done'),
+            (
+                cell.uuid,
+                cell.name,
+                run.created,
+                run.existing,
+                run.conflicts,
+                run.hidden,
+                run.done,
+            ),
+        )
+
+
+def _report(report: progress.Report, run: 'mapping.Run') -> None:
+    report(run.last_id - run.first_id, max(run.end_id, run.last_id) - run.first_id, run.rows)
+
+
+def _positive(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise base.CommandError(f'{option} must be a positive number, not {text!r}.', 127)
+    return int(text)
+
+
+class VerifyInstance(base.Command):
+    """Tell whether an instance is mapped to a cell and is there."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 verify_instance \\',
+        '    --uuid 74f0b3a6-c576-4930-a749-35624f38b6bc',
+    )
+    exit_statuses = {
+        0: 'it is mapped, and its cell has it',
+        1: 'it has no mapping',
+        2: 'it is mapped to no cell yet',
+        3: 'it is mapped, and deleted in its cell',
+        4: 'it is mapped, and gone from its cell',
+        5: 'it is mapped, and its cell cannot be read',
+    }
+    statuses = {
+        exception.InstanceMappingNotFound: 1,
+        exception.CellUnreachable: 5,
+        exception.NotACellDatabase: 5,
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--uuid', metavar='UUID', required=True, help='The uuid of the instance.'
+        )
+        parser.add_argument(
+            '--quiet', action='store_true', help='Print nothing; the exit status tells.'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.cells import lookup
+        from nova_cellmap.objects import InstanceMapping
+
+        found = lookup.find_instance(
+            self.context, InstanceMapping.get_by_instance_uuid(self.context, parsed_args.uuid)
+        )
+        self.status, words = _verdict(found)
+        if not self.app.is_quiet:
+            print(f'Instance {found.mapping.instance_uuid} {words}', file=self.app.stdout)
+
+
+def _verdict(found: Any) -> tuple[int, str]:
+    cell = found.mapping.cell_mapping
+    if cell is None:
+        return 2, 'is mapped to no cell yet: it is being built, or its build failed early.'
+    if found.instance is None:
+        return 4, f'is mapped to cell {cell.identity}, which does not have it any more.'
+    if found.instance.deleted:
+        return 3, f'is mapped to cell {cell.identity}, and deleted there.'
+    return 0, f'is in cell {cell.identity}.'
+
+
+class ShowInstance(base.ShowOne):
+    """Show the mapping of an instance, its cell, and the instance as its cell knows it."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 show_instance 74f0b3a6-c576-4930-a749-35624f38b6bc',
+        'nova-cellmap-manage cell_v2 show_instance UUID -f value -c cell_name',
+    )
+    exit_statuses = {
+        1: 'it has no mapping',
+        2: 'it is mapped to no cell yet',
+        4: 'it is gone from its cell',
+        5: 'its cell cannot be read',
+    }
+    statuses = {exception.InstanceMappingNotFound: 1}
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('uuid', metavar='UUID', help='The uuid of the instance.')
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        from nova_cellmap.cells import lookup
+        from nova_cellmap.objects import InstanceMapping
+
+        context = self.context
+        mapping = InstanceMapping.get_by_instance_uuid(context, parsed_args.uuid)
+        try:
+            found = lookup.find_instance(context, mapping)
+            self.status, words = _verdict(found)
+        except (exception.CellUnreachable, exception.NotACellDatabase) as error:
+            found = lookup.Found(mapping)
+            self.status, words = 5, f'is mapped, but: {error}'
+        if self.status == 3:
+            # Deleted is what the cell knows of it, and no failure to find it.
+            self.status = 0
+        if self.status:
+            self.say(f'Instance {mapping.instance_uuid} {words}')
+        details = {name: value for name, value in found.details.items() if name != 'uuid'}
+        return (*_MAPPING_COLUMNS, *details), (*_mapping_values(mapping), *details.values())
+
+
+class ListInstances(base.Lister):
+    """List mappings, oldest first."""
+
+    examples = (
+        'nova-cellmap-manage cell_v2 list_instances --project a64fadafa3e5493693b64b22ba0fbc6c',
+        'nova-cellmap-manage cell_v2 list_instances --cell cell1 --limit 100 -f json',
+        'nova-cellmap-manage cell_v2 list_instances --limit 100 --marker LAST_UUID_OF_THE_PAGE',
+    )
+    exit_statuses = {base.Status.NO_INPUT: 'there is no such cell, or the marker is not listed'}
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('--project', metavar='ID', help='Only those of this project.')
+        cell_commands.add_cell(parser, required=False, verb=' that they are mapped to')
+        parser.add_argument('--limit', metavar='N', help='At most N of them; all by default.')
+        parser.add_argument(
+            '--marker', metavar='UUID', help='Begin behind this instance, the last one seen.'
+        )
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], Iterable[Any]]:
+        limit = None if parsed_args.limit == '0' else _positive('--limit', parsed_args.limit)
+
+        from nova_cellmap.cells import registration
+
+        context = self.context
+        cell_uuid = None
+        if parsed_args.cell is not None:
+            cell_uuid = registration.get_cell(context, parsed_args.cell).uuid
+        mappings = _pages(context, parsed_args.project, cell_uuid, limit, parsed_args.marker)
+        return _MAPPING_COLUMNS, map(_mapping_values, mappings)
+
+
+def _pages(
+    context: Any, project: str | None, cell_uuid: str | None, limit: int | None, marker: str | None
+) -> Iterator['InstanceMapping']:
+    from nova_cellmap.objects import InstanceMappingList
+
+    while limit is None or limit > 0:
+        size = _PAGE if limit is None else min(_PAGE, limit)
+        page = InstanceMappingList.get_all(
+            context, project_id=project, cell_uuid=cell_uuid, limit=size, marker=marker
+        )
+        yield from page
+        if len(page) < size:
+            return
+        marker = page[-1].instance_uuid
+        limit = None if limit is None else limit - size

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-cellmap-manage."""
+
+import sys
+
+from nova_cellmap.cli import base
+
+COMMANDS = {
+    'db sync': 'nova_cellmap.cli.db:Sync',
+    'db version': 'nova_cellmap.cli.db:Version',
+    'cell_v2 create_cell': 'nova_cellmap.cli.cell:CreateCell',
+    'cell_v2 list_cells': 'nova_cellmap.cli.cell:ListCells',
+    'cell_v2 update_cell': 'nova_cellmap.cli.cell:UpdateCell',
+    'cell_v2 delete_cell': 'nova_cellmap.cli.cell:DeleteCell',
+    'cell_v2 map_cell0': 'nova_cellmap.cli.cell:MapCell0',
+    'cell_v2 map_instances': 'nova_cellmap.cli.instance:MapInstances',
+    'cell_v2 verify_instance': 'nova_cellmap.cli.instance:VerifyInstance',
+    'cell_v2 show_instance': 'nova_cellmap.cli.instance:ShowInstance',
+    'cell_v2 list_instances': 'nova_cellmap.cli.instance:ListInstances',
+}
+
+
+def program() -> base.App:
+    return base.App(
+        'nova-cellmap-manage', "Keep the mapping of a cloud's instances to their cells.", COMMANDS
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return base.main(program(), argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

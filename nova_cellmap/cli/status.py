@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-cellmap-status."""
+
+from collections.abc import Iterator
+import sys
+from typing import TYPE_CHECKING, Any
+
+from oslo_upgradecheck.upgradecheck import Code
+from oslo_upgradecheck.upgradecheck import Result
+
+from nova_cellmap import exception
+from nova_cellmap.cli import base
+
+if TYPE_CHECKING:
+    import argparse
+
+    from nova_cellmap.context import RequestContext
+
+
+class UpgradeCheck(base.Lister):
+    """Tell whether everything is in place for the services to be started.
+
+    Run it after `db sync` and before the services of a new release are started.
+    """
+
+    examples = ('nova-cellmap-status upgrade check', 'nova-cellmap-status upgrade check -f json')
+    exit_statuses = {
+        1: 'there are warnings: look into them',
+        2: 'something failed, and the services would not work',
+        255: 'the checks could not be made',
+    }
+    statuses = {exception.CellMapError: 255}
+
+    def take_action(
+        self, parsed_args: 'argparse.Namespace'
+    ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        rows = []
+        for check, result in _checks(self.context):
+            self.status = max(self.status, int(result.code))
+            rows.append((check, result.code.name.lower(), result.details))
+        return ('check', 'result', 'details'), rows
+
+
+def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
+    from nova_cellmap.objects import CellMappingList
+
+    schema = _check_schema()
+    yield 'schema is current', schema
+    if schema.code != Code.SUCCESS:
+        # The others would only fail for the same reason.
+        return
+    cells = CellMappingList.get_all(context)
+    yield 'cells are mapped', _check_cells([cell for cell in cells if not cell.is_cell0()])
+    yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
+    for cell in cells:
+        yield f'cell {cell.name or cell.uuid} is reachable', _check_reachable(cell)
+
+
+def _check_schema() -> Result:
+    from nova_cellmap.db import migration
+
+    try:
+        version, latest = migration.db_version(), migration.latest_version()
+    except exception.CellMapError as error:
+        return Result(Code.FAILURE, str(error))
+    if version < latest:
+        return Result(
+            Code.FAILURE,
+            f'It is at version {version}, the latest is {latest}: '
+            'run `nova-cellmap-manage db sync`.',
+        )
+    return Result(Code.SUCCESS)
+
+
+def _check_cells(cells: list[Any]) -> Result:
+    if cells:
+        return Result(Code.SUCCESS)
+    return Result(Code.WARNING, 'There are none: `nova-cellmap-manage cell_v2 create_cell`.')
+
+
+def _check_cell0(cells: list[Any]) -> Result:
+    if cells:
+        return Result(Code.SUCCESS)
+    return Result(Code.FAILURE, 'It is not: `nova-cellmap-manage cell_v2 map_cell0`.')
+
+
+def _check_reachable(cell: Any) -> Result:
+    from nova_cellmap.cells import database
+    from nova_cellmap.cells import instances
+
+    try:
+        with database.connect(cell) as connection:
+            instances.Instances(connection, cell)
+    except exception.CellError as error:
+        return Result(Code.WARNING if cell.disabled else Code.FAILURE, str(error))
+    return Result(Code.SUCCESS)
+
+
+def program() -> base.App:
+    return base.App(
+        'nova-cellmap-status',
+        'Tell whether nova_cellmap is ready.',
+        {'upgrade check': 'nova_cellmap.cli.status:UpgradeCheck'},
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return base.main(program(), argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of nova_cellmap, one module a group.
+
+The library never parses the command line and keeps no configuration of its
+own: a program makes one with :func:`new` (or brings an oslo.config
+``ConfigOpts`` and calls :func:`register_opts`) and passes it to
+:func:`nova_cellmap.configure`.
+"""
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from nova_cellmap import version
+from nova_cellmap.conf import api_database
+from nova_cellmap.conf import base
+from nova_cellmap.conf import database
+
+_GROUPS = (base, api_database, database)
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register every option on *conf*. Doing it twice does no harm."""
+    for group in _GROUPS:
+        group.register_opts(conf)
+
+
+def new(
+    args: Sequence[str] = (),
+    config_files: Sequence[str] | None = None,
+    config_dirs: Sequence[str] | None = None,
+) -> cfg.ConfigOpts:
+    """Make a configuration with every option registered.
+
+    :param args: what a command line gives to oslo.config (``--config-file`` ...);
+        none by default
+    :param config_files: the files to read, later ones win; where it is None, those
+        that oslo.config finds for ``nova_cellmap`` (``~/.nova_cellmap/``,
+        ``/etc/nova_cellmap/``, ...) are read; pass ``[]`` for none at all
+    :param config_dirs: folders whose ``*.conf`` files are read after the files
+    :raises: ``oslo_config.cfg.ConfigFilesNotFoundError`` and its kin, where a file
+        is missing or cannot be parsed
+    """
+    conf = cfg.ConfigOpts()
+    register_opts(conf)
+    conf(
+        list(args),
+        project='nova_cellmap',
+        version=version.__version__,
+        default_config_files=None if config_files is None else list(config_files),
+        default_config_dirs=None if config_dirs is None else list(config_dirs),
+    )
+    return conf

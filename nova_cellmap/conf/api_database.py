@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``[api_database]`` group: the database that holds the mapping."""
+
+import copy
+
+from oslo_config import cfg
+from oslo_db import options as oslo_db_options
+
+GROUP = cfg.OptGroup(
+    'api_database',
+    title='The mapping database',
+    help="""
+The database that holds ``cell_mapping`` and ``instance_mapping``. It takes the
+options that oslo.db gives every OpenStack service.
+
+``slave_connection`` serves reads only where ``synchronous_reader`` is false: a
+replica may lag, and an answer from yesterday must be asked for.
+""",
+)
+
+# Copies: the defaults of the library's own option objects are shared by every
+# other user of oslo.db in the process.
+OPTS = copy.deepcopy(oslo_db_options.database_opts)
+cfg.set_defaults(
+    OPTS,
+    connection='sqlite:///$state_path/nova_cellmap.sqlite',
+    # oslo.db waits 100 s for a database that is down before it says so, and then
+    # minutes for every query: nobody at a prompt should.
+    max_retries=3,
+    retry_interval=1,
+    db_max_retries=5,
+    db_max_retry_interval=2,
+)
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_group(GROUP)
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:
+    return {GROUP: OPTS}

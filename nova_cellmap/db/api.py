@@ -1,0 +1,798 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The function layer: the only module that queries the mapping database.
+
+Every function takes the request context first, then plain values, and answers
+plain values: rows are dicts keyed by column name. A row of ``instance_mapping`` has
+one key more, ``cell_mapping``: the row of its cell as a dict, or None where it is in
+no cell yet; the rows of one list share the dict of a cell.
+
+Lists have one order, that of creation (``id``), and come in pages: *limit* is the
+greatest number of rows (None: all), *marker* the uuid of the last row of the page
+before. Times are naive UTC with no fraction of a second, as every supported
+database keeps them. uuids are 36 characters, lower case, hyphenated.
+
+Any function may raise :exc:`~nova_cellmap.exception.DatabaseUnreachable`,
+:exc:`~nova_cellmap.exception.DatabaseBusy`, :exc:`~nova_cellmap.exception.SchemaMissing`,
+:exc:`~nova_cellmap.exception.InvalidInput` (a value that the database cannot hold)
+and, for what was not foreseen, :exc:`~nova_cellmap.exception.DatabaseError`. Deadlocks
+are tried again, and so are lost connections: always in reads, in writes up to the
+commit, whose outcome nobody knows. Inside an open :func:`reader` or :func:`writer`
+block nothing is tried again: what failed there is the whole block.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import datetime
+import enum
+import functools
+import itertools
+from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar
+
+from oslo_db import api as oslo_db_api
+from oslo_db import exception as db_exc
+from oslo_utils import timeutils
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import engine
+from nova_cellmap.db import models
+
+Row = dict[str, Any]
+_P = ParamSpec('_P')
+_T = TypeVar('_T')
+
+# The longest IN list in one statement; longer ones are cut into several.
+_CHUNK = 1000
+
+_cells = models.cell_mapping
+_mappings = models.instance_mapping
+_progress = models.map_progress
+_CELL_COLUMNS = tuple(column.name for column in _cells.columns)
+_CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
+_MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
+_MAPPING_REQUIRED = ('instance_uuid', 'project_id')
+
+
+class Expected(enum.Enum):
+    """What a caller may expect of a column besides a value."""
+
+    ANYTHING = 'anything'
+
+
+ANYTHING: Final = Expected.ANYTHING
+
+
+class BulkResult(TypedDict):
+    """What became of the mappings that were to be created.
+
+    ``created`` and ``existing`` count those that are new and those that stood already
+    with the same cell; ``conflicts`` gives, by instance uuid, the cell that others
+    stand with (None: no cell yet). They were left alone.
+    """
+
+    created: int
+    existing: int
+    conflicts: dict[str, str | None]
+
+
+# Transactions and their errors.
+
+
+@contextlib.contextmanager
+def reader(context: RequestContext) -> Iterator[None]:
+    """A block whose reads share one connection.
+
+    On servers each statement sees what was committed when it began: the block is
+    no snapshot.
+    """
+    with _errors_translated(), engine.manager().reader.connection.using(context):
+        yield
+
+
+@contextlib.contextmanager
+def writer(context: RequestContext) -> Iterator[None]:
+    """A block whose writes become visible together at its end, or not at all."""
+    with _errors_translated(), engine.manager().writer.connection.using(context):
+        yield
+
+
+def _reads(
+    function: Callable[Concatenate[RequestContext, _P], _T],
+) -> Callable[Concatenate[RequestContext, _P], _T]:
+    """Run *function* with ``context.connection`` open for reading."""
+
+    @functools.wraps(function)
+    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def attempt() -> _T:
+            with engine.manager().reader.connection.using(context):
+                return function(context, *args, **kwargs)
+
+        return _run(context, attempt)
+
+    return call
+
+
+def _writes(
+    function: Callable[Concatenate[RequestContext, _P], _T],
+) -> Callable[Concatenate[RequestContext, _P], _T]:
+    """Run *function* with ``context.connection`` in a transaction, then commit."""
+
+    @functools.wraps(function)
+    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        def attempt() -> _T:
+            committing = False
+            try:
+                with engine.manager().writer.connection.using(context):
+                    result = function(context, *args, **kwargs)
+                    committing = True
+                return result
+            except db_exc.DBConnectionError:
+                if not committing:
+                    raise
+                raise exception.DatabaseUnreachable(
+                    reason='the connection was lost during a commit, '
+                    'which may or may not have been made'
+                ) from None
+
+        return _run(context, attempt)
+
+    return call
+
+
+def _run(context: RequestContext, attempt: Callable[[], _T]) -> _T:
+    with _errors_translated():
+        if _in_transaction(context):
+            return attempt()
+        retry = oslo_db_api.wrap_db_retry(
+            retry_on_disconnect=True, retry_on_deadlock=True, **engine.retry_settings()
+        )
+        result: _T = retry(attempt)()
+        return result
+
+
+def _in_transaction(context: RequestContext) -> bool:
+    try:
+        return context.transaction_ctx is not None
+    except db_exc.NoEngineContextEstablished:
+        return False
+
+
+@contextlib.contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except db_exc.DBConnectionError as error:
+        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
+    except (db_exc.DBDeadlock, db_exc.RetryRequest) as error:
+        raise exception.DatabaseBusy() from error
+    except (db_exc.DBNonExistentTable, db_exc.DBNonExistentDatabase) as error:
+        raise exception.SchemaMissing() from error
+    except db_exc.DBError as error:
+        if _is_missing_column(error):
+            raise exception.SchemaMissing() from error
+        if isinstance(error, db_exc.DBDataError):
+            raise exception.InvalidInput(reason=_reason(error)) from error
+        raise exception.DatabaseError(reason=_reason(error)) from error
+    except (sa.exc.SQLAlchemyError, ValueError, OverflowError) as error:
+        # Drivers refuse some values themselves: a NUL character, half a surrogate
+        # pair, a number of more than 64 bits.
+        raise exception.InvalidInput(reason=str(error)) from error
+
+
+def _reason(error: db_exc.DBError) -> str:
+    """The driver's own words, without the statement and its parameters."""
+    cause = getattr(error.inner_exception, 'orig', None) or error.inner_exception or error
+    return str(cause)
+
+
+def _is_missing_column(error: db_exc.DBError) -> bool:
+    words = _reason(error).lower()
+    return (
+        'no such column' in words
+        or 'unknown column' in words
+        or 'has no column' in words
+        or ('column' in words and 'does not exist' in words)
+    )
+
+
+# Cells.
+
+
+@_writes
+def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
+    """Add a cell.
+
+    :param values: ``uuid``, ``transport_url`` and ``database_connection``; perhaps ``name``
+        and ``disabled``
+    :returns: the row
+    :raises: CellMappingExists where its uuid or its name is taken
+    """
+    values = _known(_CELL_COLUMNS, values, required=_CELL_REQUIRED)
+    with _cell_is_unique(values):
+        context.connection.execute(_cells.insert().values(created_at=_now(), **values))
+    return _get_cell(context, values['uuid'])
+
+
+@_reads
+def cell_mapping_get_by_uuid(context: RequestContext, uuid: str) -> Row:
+    """The row of a cell.
+
+    :raises: CellMappingNotFound
+    """
+    return _get_cell(context, uuid)
+
+
+@_reads
+def cell_mapping_get_by_name(context: RequestContext, name: str) -> Row:
+    """The row of the cell of that name; upper and lower case differ.
+
+    :raises: CellMappingNotFound
+    """
+    row = context.connection.execute(_cells.select().where(_cells.c.name == name)).first()
+    if row is None:
+        raise exception.CellMappingNotFound(cell=name)
+    return _cell(row)
+
+
+@_reads
+def cell_mapping_get_all(
+    context: RequestContext,
+    *,
+    disabled: bool | None = None,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The cells, in the order of their creation.
+
+    :param disabled: True: only the disabled ones, False: only the others
+    :raises: MarkerNotFound, where no such cell is in the list
+    """
+    where = [] if disabled is None else [_cells.c.disabled == disabled]
+    return _page(context, _cells, where, limit, marker)
+
+
+@_reads
+def cell_mapping_get_by_project_id(
+    context: RequestContext,
+    project_id: str,
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The cells that have at least one mapping of a project.
+
+    :raises: MarkerNotFound, where no such cell is in the list
+    """
+    theirs = sa.select(_mappings.c.cell_uuid).where(_mappings.c.project_id == project_id)
+    return _page(context, _cells, [_cells.c.uuid.in_(theirs.distinct())], limit, marker)
+
+
+@_writes
+def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str, Any]) -> Row:
+    """Change the columns that *values* names, and no other.
+
+    :returns: the row as it stands then
+    :raises: CellMappingNotFound; CellMappingExists where the new name is taken
+    """
+    values = _known(_CELL_COLUMNS, values)
+    query = _cells.update().where(_cells.c.uuid == uuid).values(updated_at=_now(), **values)
+    with _cell_is_unique(values):
+        context.connection.execute(query)
+    return _get_cell(context, uuid)
+
+
+@_writes
+def cell_mapping_destroy(context: RequestContext, uuid: str) -> None:
+    """Remove a cell, and its resume point with it.
+
+    :raises: CellMappingNotFound; CellMappingInUse where it still has mappings
+    """
+    try:
+        result = context.connection.execute(_cells.delete().where(_cells.c.uuid == uuid))
+    except db_exc.DBReferenceError:
+        raise exception.CellMappingInUse(uuid=uuid) from None
+    if not result.rowcount:
+        raise exception.CellMappingNotFound(cell=uuid)
+
+
+def _get_cell(context: RequestContext, uuid: str) -> Row:
+    row = context.connection.execute(_cells.select().where(_cells.c.uuid == uuid)).first()
+    if row is None:
+        raise exception.CellMappingNotFound(cell=uuid)
+    return _cell(row)
+
+
+@contextlib.contextmanager
+def _cell_is_unique(values: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except db_exc.DBDuplicateEntry as error:
+        what = 'name' if 'name' in error.columns else 'uuid'
+        raise exception.CellMappingExists(what=what, value=values.get(what)) from None
+
+
+# One instance's mapping.
+
+
+_LOOKUP = (
+    sa.select(_mappings, *_cells.columns)
+    .select_from(_mappings.outerjoin(_cells, _mappings.c.cell_uuid == _cells.c.uuid))
+    .where(_mappings.c.instance_uuid == sa.bindparam('uuid'))
+)
+
+
+@_writes
+def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
+    """Map an instance.
+
+    :param values: ``instance_uuid`` and ``project_id``; perhaps ``cell_uuid``, ``user_id`` and
+        ``queued_for_delete``
+    :returns: the row
+    :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
+    """
+    values = _complete(values)
+    try:
+        with _cell_is_there(values):
+            context.connection.execute(_mappings.insert().values(created_at=_now(), **values))
+    except db_exc.DBDuplicateEntry:
+        raise exception.InstanceMappingExists(uuid=values['instance_uuid']) from None
+    return _get_mapping(context, values['instance_uuid'])
+
+
+@_reads
+def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:
+    """The row of an instance.
+
+    :raises: InstanceMappingNotFound
+    """
+    return _get_mapping(context, instance_uuid)
+
+
+@_writes
+def instance_mapping_update(
+    context: RequestContext,
+    instance_uuid: str,
+    values: Mapping[str, Any],
+    *,
+    expected_cell_uuid: str | Expected | None = ANYTHING,
+) -> Row:
+    """Change the columns that *values* names, and no other.
+
+    :param expected_cell_uuid: change them only where the mapping stands with this cell
+        (None: with no cell)
+    :returns: the row as it stands then
+    :raises: InstanceMappingNotFound; InstanceMappingConflict where the cell is not the
+        expected one; CellMappingNotFound where the new cell does not exist
+    """
+    values = _known(_MAPPING_COLUMNS, values)
+    query = _mappings.update().where(_mappings.c.instance_uuid == instance_uuid)
+    if expected_cell_uuid is not ANYTHING:
+        query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
+    with _cell_is_there(values):
+        result = context.connection.execute(query.values(updated_at=_now(), **values))
+    row = _get_mapping(context, instance_uuid)
+    if not result.rowcount:
+        raise exception.InstanceMappingConflict(
+            uuid=instance_uuid, cell_uuid=row['cell_uuid'], expected=expected_cell_uuid
+        )
+    return row
+
+
+@_writes
+def instance_mapping_destroy(context: RequestContext, instance_uuid: str) -> None:
+    """Remove the mapping of an instance.
+
+    :raises: InstanceMappingNotFound
+    """
+    query = _mappings.delete().where(_mappings.c.instance_uuid == instance_uuid)
+    if not context.connection.execute(query).rowcount:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+
+
+def _get_mapping(context: RequestContext, instance_uuid: str) -> Row:
+    row = context.connection.execute(_LOOKUP, {'uuid': instance_uuid}).first()
+    if row is None:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    mapping = _mapping(row)
+    cell = row[len(_MAPPING_COLUMNS) :]
+    mapping['cell_mapping'] = _cell(cell) if mapping['cell_uuid'] is not None else None
+    return mapping
+
+
+@contextlib.contextmanager
+def _cell_is_there(values: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except db_exc.DBReferenceError:
+        raise exception.CellMappingNotFound(cell=values.get('cell_uuid')) from None
+
+
+# Lists of mappings.
+
+
+@_reads
+def instance_mapping_get_all(
+    context: RequestContext,
+    *,
+    project_id: str | None = None,
+    cell_uuid: str | None = None,
+    include_queued_for_delete: bool = True,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of a project, of a cell, of a project in a cell, or all.
+
+    :param include_queued_for_delete: False leaves out what is queued for delete
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    where: list[sa.ColumnElement[bool]] = []
+    if project_id is not None:
+        where.append(_mappings.c.project_id == project_id)
+    if cell_uuid is not None:
+        where.append(_mappings.c.cell_uuid == cell_uuid)
+    if not include_queued_for_delete:
+        where.append(_not_queued_for_delete())
+    return _with_cells(context, _page(context, _mappings, where, limit, marker))
+
+
+@_reads
+def instance_mapping_get_by_cell_id(
+    context: RequestContext,
+    cell_id: int,
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of the cell with that ``id``; none where there is no such cell.
+
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    cell = sa.select(_cells.c.uuid).where(_cells.c.id == cell_id).scalar_subquery()
+    rows = _page(context, _mappings, [_mappings.c.cell_uuid == cell], limit, marker)
+    return _with_cells(context, rows)
+
+
+@_reads
+def instance_mapping_get_by_instance_uuids(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of any number of instances; those without one are left out.
+
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    _check_limit(limit)
+    rows: list[Row] = []
+    for chunk in _chunks(set(instance_uuids)):
+        query = _mappings.select().where(_mappings.c.instance_uuid.in_(chunk))
+        rows += map(_mapping, context.connection.execute(query))
+    rows.sort(key=_id)
+    if marker is not None:
+        rows = rows[_position(rows, marker) + 1 :]
+    return _with_cells(context, rows[:limit])
+
+
+def _position(rows: Sequence[Row], marker: str) -> int:
+    for position, row in enumerate(rows):
+        if row['instance_uuid'] == marker:
+            return position
+    raise exception.MarkerNotFound(marker=marker)
+
+
+def _with_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+    """Give each row its cell. Each cell is read once and its dict shared."""
+    cells: dict[str | None, Row | None] = {None: None}
+    wanted = {row['cell_uuid'] for row in rows} - {None}
+    for chunk in _chunks(wanted):
+        query = _cells.select().where(_cells.c.uuid.in_(chunk))
+        cells.update((row.uuid, _cell(row)) for row in context.connection.execute(query))
+    for row in rows:
+        if row['cell_uuid'] not in cells:
+            # Moved and its cell removed since the rows were read: read it anew.
+            row.update(_get_mapping(context, row['instance_uuid']))
+        else:
+            row['cell_mapping'] = cells[row['cell_uuid']]
+    return rows
+
+
+# Counts.
+
+
+@_reads
+def instance_mapping_get_counts(
+    context: RequestContext, project_id: str, user_id: str | None = None
+) -> dict[str, dict[str, int]]:
+    """How many instances a project has, and how many of them are a user's.
+
+    What is queued for delete does not count.
+
+    :returns: ``{'project': {'instances': n}}``, and with a *user_id* also
+        ``'user': {'instances': n}``
+    """
+    theirs = [_mappings.c.project_id == project_id, _not_queued_for_delete()]
+    counts = {'project': {'instances': _count(context, *theirs)}}
+    if user_id is not None:
+        users = _count(context, _mappings.c.user_id == user_id, *theirs)
+        counts['user'] = {'instances': users}
+    return counts
+
+
+@_reads
+def instance_mapping_get_count_by_uuids_and_user(
+    context: RequestContext, instance_uuids: Iterable[str], user_id: str
+) -> int:
+    """How many of these instances are a user's. What is queued for delete does not count."""
+    return sum(
+        _count(
+            context,
+            _mappings.c.instance_uuid.in_(chunk),
+            _mappings.c.user_id == user_id,
+            _not_queued_for_delete(),
+        )
+        for chunk in _chunks(set(instance_uuids))
+    )
+
+
+def _count(context: RequestContext, *where: sa.ColumnElement[bool]) -> int:
+    query = sa.select(sa.func.count()).select_from(_mappings).where(*where)
+    return context.connection.execute(query).scalar_one()
+
+
+def _not_queued_for_delete() -> sa.ColumnElement[bool]:
+    # NULL, wherever it came from, is not queued; written so that an index serves it.
+    queued = _mappings.c.queued_for_delete
+    return sa.or_(queued == sa.false(), queued.is_(None))
+
+
+# Many mappings at once.
+
+
+def instance_mapping_create_bulk(
+    context: RequestContext, mappings: Iterable[Mapping[str, Any]]
+) -> BulkResult:
+    """Map many instances; each thousand or so is one transaction.
+
+    What stands already is left as it is, so that a run which was stopped can be
+    repeated.
+
+    :param mappings: values as for :func:`instance_mapping_create`; of several for one
+        instance the first counts, and the others as standing already
+    :raises: CellMappingNotFound, where a cell does not exist
+    """
+    total = BulkResult(created=0, existing=0, conflicts={})
+    for chunk in _chunks(mappings):
+        result = _create_chunk(context, chunk)
+        total['created'] += result['created']
+        total['existing'] += result['existing']
+        total['conflicts'].update(result['conflicts'])
+    return total
+
+
+@_writes
+def _create_chunk(context: RequestContext, chunk: Sequence[Mapping[str, Any]]) -> BulkResult:
+    return _create_missing(context, chunk)
+
+
+@_writes
+def instance_mapping_map_batch(
+    context: RequestContext,
+    cell_uuid: str,
+    mappings: Sequence[Mapping[str, Any]],
+    *,
+    last_instance_id: int,
+    unmappable: int = 0,
+) -> BulkResult:
+    """Map a batch of a cell's instances and note how far the cell has been read.
+
+    Both happen or neither. An instance that was mapped to no cell yet is mapped to
+    this one, and counts as created.
+
+    :param mappings: values as for :func:`instance_mapping_create`, without ``cell_uuid``
+    :param last_instance_id: the ``id`` in the cell's ``instances`` of the last row read
+    :param unmappable: how many rows were read that no mapping can be made of; they are
+        noted as conflicts
+    :raises: CellMappingNotFound
+    """
+    result = _create_missing(context, [{**values, 'cell_uuid': cell_uuid} for values in mappings])
+    unplaced = [uuid for uuid, cell in result['conflicts'].items() if cell is None]
+    for chunk in _chunks(unplaced):
+        result['created'] += _place(context, cell_uuid, chunk)
+        for uuid, cell in _standing(context, chunk).items():
+            if cell == cell_uuid:
+                del result['conflicts'][uuid]
+            else:
+                result['conflicts'][uuid] = cell
+    _note_progress(context, cell_uuid, last_instance_id, len(result['conflicts']) + unmappable)
+    return result
+
+
+@_writes
+def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Iterable[str]) -> int:
+    """Remove the mappings of any number of instances, in one transaction.
+
+    :returns: how many there were
+    """
+    return sum(
+        context.connection.execute(
+            _mappings.delete().where(_mappings.c.instance_uuid.in_(chunk))
+        ).rowcount
+        for chunk in _chunks(set(instance_uuids))
+    )
+
+
+def _create_missing(context: RequestContext, mappings: Sequence[Mapping[str, Any]]) -> BulkResult:
+    rows = [_complete(values) for values in mappings]
+    wanted: dict[str, Row] = {}
+    for row in rows:
+        wanted.setdefault(row['instance_uuid'], row)
+    standing = _standing(context, wanted)
+    new = [row for uuid, row in wanted.items() if uuid not in standing]
+    if new:
+        _insert(context, new)
+        standing.update((row['instance_uuid'], row['cell_uuid']) for row in new)
+    conflicting = [row for row in rows if row['cell_uuid'] != standing[row['instance_uuid']]]
+    return BulkResult(
+        created=len(new),
+        existing=len(rows) - len(new) - len(conflicting),
+        conflicts={row['instance_uuid']: standing[row['instance_uuid']] for row in conflicting},
+    )
+
+
+def _complete(values: Mapping[str, Any]) -> Row:
+    defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
+    return defaults | _known(_MAPPING_COLUMNS, values, required=_MAPPING_REQUIRED)
+
+
+def _insert(context: RequestContext, rows: list[Row]) -> None:
+    # One statement of many rows, also where the driver would cut it into pages.
+    connection = context.connection.execution_options(insertmanyvalues_page_size=len(rows))
+    now = _now()
+    try:
+        connection.execute(_mappings.insert(), [{**row, 'created_at': now} for row in rows])
+    except db_exc.DBDuplicateEntry as error:
+        # Somebody mapped one of them since we looked. Look again, in a new transaction.
+        raise db_exc.RetryRequest(error) from error
+    except db_exc.DBReferenceError:
+        # Which one is not known: a failed transaction answers no questions.
+        cells = sorted({row['cell_uuid'] for row in rows} - {None})
+        raise exception.CellMappingNotFound(cell=' or '.join(cells)) from None
+
+
+def _standing(context: RequestContext, uuids: Collection[str]) -> dict[str, str | None]:
+    """The cell of each of these instances that has a mapping."""
+    standing: dict[str, str | None] = {}
+    for chunk in _chunks(uuids):
+        query = sa.select(_mappings.c.instance_uuid, _mappings.c.cell_uuid).where(
+            _mappings.c.instance_uuid.in_(chunk)
+        )
+        standing.update((row[0], row[1]) for row in context.connection.execute(query))
+    return standing
+
+
+def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int:
+    """Map to a cell those of *uuids* that are mapped to none; answer how many."""
+    query = (
+        _mappings.update()
+        .where(_mappings.c.instance_uuid.in_(uuids), _mappings.c.cell_uuid.is_(None))
+        .values(cell_uuid=cell_uuid, updated_at=_now())
+    )
+    return context.connection.execute(query).rowcount
+
+
+# How far map_instances has come.
+
+
+@_reads
+def map_progress_get(context: RequestContext, cell_uuid: str) -> Row | None:
+    """How far the run that was stopped had come in a cell.
+
+    :returns: ``last_instance_id``, the ``id`` in the cell's ``instances`` of the last row that
+        was dealt with, and ``conflicts``, how many were met; None where no run was stopped
+    """
+    query = sa.select(_progress.c.last_instance_id, _progress.c.conflicts).where(
+        _progress.c.cell_uuid == cell_uuid
+    )
+    row = context.connection.execute(query).first()
+    return None if row is None else dict(row._mapping)
+
+
+@_writes
+def map_progress_clear(context: RequestContext, cell_uuid: str) -> None:
+    """Let the next run begin at the cell's first instance."""
+    context.connection.execute(_progress.delete().where(_progress.c.cell_uuid == cell_uuid))
+
+
+def _note_progress(
+    context: RequestContext, cell_uuid: str, last_instance_id: int, conflicts: int
+) -> None:
+    here = _progress.c.cell_uuid == cell_uuid
+    update = _progress.update().where(here)
+    update = update.values(
+        last_instance_id=last_instance_id,
+        conflicts=_progress.c.conflicts + conflicts,
+        updated_at=_now(),
+    )
+    if context.connection.execute(update).rowcount:
+        return
+    insert = _progress.insert().values(
+        cell_uuid=cell_uuid,
+        last_instance_id=last_instance_id,
+        conflicts=conflicts,
+        created_at=_now(),
+    )
+    try:
+        with _cell_is_there({'cell_uuid': cell_uuid}):
+            context.connection.execute(insert)
+    except db_exc.DBDuplicateEntry as error:
+        # Another run on this cell noted its own first batch meanwhile.
+        raise db_exc.RetryRequest(error) from error
+
+
+# What the functions above share.
+
+
+def _page(
+    context: RequestContext,
+    table: sa.Table,
+    where: Sequence[sa.ColumnElement[bool]],
+    limit: int | None,
+    marker: str | None,
+) -> list[Row]:
+    """Rows behind the marker, found by key: a page far down costs what the first does."""
+    _check_limit(limit)
+    query = table.select().where(*where).order_by(table.c.id).limit(limit)
+    if marker is not None:
+        key = table.c.uuid if table is _cells else table.c.instance_uuid
+        found = sa.select(table.c.id).where(key == marker, *where)
+        last_id = context.connection.execute(found).scalar_one_or_none()
+        if last_id is None:
+            raise exception.MarkerNotFound(marker=marker)
+        query = query.where(table.c.id > last_id)
+    as_row = _cell if table is _cells else _mapping
+    return [as_row(row) for row in context.connection.execute(query)]
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise exception.InvalidInput(reason=f'limit {limit!r} is not a number of rows')
+
+
+def _cell(row: Iterable[Any]) -> Row:
+    return dict(zip(_CELL_COLUMNS, row, strict=True))
+
+
+def _mapping(row: Iterable[Any]) -> Row:
+    # A row of the lookup goes on with the columns of the cell.
+    return dict(zip(_MAPPING_COLUMNS, row, strict=False))
+
+
+def _id(row: Row) -> int:
+    number: int = row['id']
+    return number
+
+
+def _known(
+    columns: Collection[str], values: Mapping[str, Any], required: Collection[str] = ()
+) -> dict[str, Any]:
+    unknown = values.keys() - set(columns)
+    if unknown:
+        raise exception.InvalidInput(reason=f'no such column: {", ".join(sorted(unknown))}')
+    missing = [column for column in required if values.get(column) is None]
+    if missing:
+        raise exception.InvalidInput(reason=f'without a value: {", ".join(missing)}')
+    return dict(values)
+
+
+def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _now() -> datetime.datetime:
+    now: datetime.datetime = timeutils.utcnow()
+    return now.replace(microsecond=0)

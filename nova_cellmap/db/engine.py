@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the mapping database is connected to.
+
+oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin:
+
+- the *writer* begins SQLite transactions with a write lock, so that two writers
+  queue instead of failing halfway, and pings a pooled connection before use;
+- the *reader* runs each statement in AUTOCOMMIT on servers, which saves three of
+  the four round trips of a read; a connection that was lost meanwhile is met by
+  a second try in :mod:`nova_cellmap.db.api`.
+"""
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_db import options as oslo_db_options
+from oslo_db.sqlalchemy import enginefacade
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy import pool
+from sqlalchemy.engine import url as sa_url
+
+from nova_cellmap import exception
+
+_PLUGIN = 'nova_cellmap'
+_ROLE = 'nova_cellmap_role'
+# How long a SQLite connection waits for another one's write lock.
+_SQLITE_BUSY_SECONDS = 60
+_FIRST_RETRY_SECONDS = 0.05
+
+_manager: Any = None
+_conf: cfg.ConfigOpts | None = None
+_retry_settings: dict[str, Any] = {}
+
+
+class EnginePlugin(sa.CreateEnginePlugin):
+    """Set an engine up for its role: ``?plugin=nova_cellmap&nova_cellmap_role=reader``."""
+
+    def __init__(self, url: sa_url.URL, kwargs: dict[str, Any]) -> None:
+        self.url = url
+        self.is_reader = url.query.get(_ROLE) == 'reader'
+        # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
+        kwargs['hide_parameters'] = True
+        if url.get_backend_name() == 'sqlite':
+            self._set_up_sqlite(kwargs)
+        elif self.is_reader:
+            kwargs['isolation_level'] = 'AUTOCOMMIT'
+            kwargs['skip_autocommit_rollback'] = True
+            kwargs['pool_pre_ping'] = False
+
+    def _set_up_sqlite(self, kwargs: dict[str, Any]) -> None:
+        kwargs.setdefault('connect_args', {}).setdefault('timeout', _SQLITE_BUSY_SECONDS)
+        if kwargs.get('poolclass') is pool.NullPool:
+            # oslo.db's choice, which opens the file and parses its schema at each call.
+            kwargs['poolclass'] = pool.QueuePool
+            kwargs['pool_pre_ping'] = False
+
+    def update_url(self, url: sa_url.URL) -> sa_url.URL:
+        return url.difference_update_query([_ROLE])
+
+    def engine_created(self, engine: sa.Engine) -> None:
+        if engine.dialect.name == 'sqlite' and not self.is_reader:
+            event.listen(engine, 'begin', _begin_immediate)
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    # A deferred transaction that reads first and writes later fails at once, however
+    # long the timeout, where another one wrote in between.
+    connection.exec_driver_sql('BEGIN IMMEDIATE')
+    # So oslo.db's listener, which comes next, does not begin a second one.
+    connection.info['in_transaction'] = True
+
+
+def configure(conf: cfg.ConfigOpts) -> None:
+    """Bind this process to ``[api_database]`` of *conf*. May be called again."""
+    global _manager, _conf, _retry_settings
+    settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
+    writer_url = sa.make_url(settings['connection'])
+    replica = settings['slave_connection']
+    lags = settings['synchronous_reader']
+    reader_url = sa.make_url(replica) if replica and not lags else writer_url
+    settings['connection'] = _with_role(writer_url, 'writer')
+    # A SQLite database in memory belongs to its one connection.
+    settings['slave_connection'] = (
+        None if _is_in_memory(reader_url) else _with_role(reader_url, 'reader')
+    )
+    # Which connection a reader uses is settled above; this makes it use that one.
+    settings['synchronous_reader'] = False
+    manager: Any = enginefacade.transaction_context()
+    manager.configure(sqlite_fk=True, thread_checkin=False, **settings)
+    dispose()
+    _manager, _conf = manager, conf
+    _retry_settings = {
+        # A pooled connection that the server closed is the common case, and the next
+        # one is good: the first wait is short, those behind it double.
+        'retry_interval': _FIRST_RETRY_SECONDS,
+        'max_retries': settings['db_max_retries'],
+        'inc_retry_interval': settings['db_inc_retry_interval'],
+        'max_retry_interval': settings['db_max_retry_interval'],
+    }
+
+
+def dispose() -> None:
+    """Close every pooled connection; the next call opens new ones."""
+    if _manager is not None and _manager.is_started:
+        _manager.dispose_pool()
+
+
+def manager() -> Any:
+    """The enginefacade's transaction context manager that ``configure`` made.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    if _manager is None:
+        raise exception.NotConfigured()
+    return _manager
+
+
+def conf() -> cfg.ConfigOpts:
+    """The configuration that the process is bound to.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    if _conf is None:
+        raise exception.NotConfigured()
+    return _conf
+
+
+def retry_settings() -> dict[str, Any]:
+    """Arguments for ``oslo_db.api.wrap_db_retry``, from ``[api_database] db_*``."""
+    return _retry_settings
+
+
+def writer_engine() -> sa.Engine:
+    """The engine that writes; the first call connects."""
+    engine: sa.Engine = manager().writer.get_engine()
+    return engine
+
+
+def _with_role(url: sa_url.URL, role: str) -> str:
+    url = url.update_query_pairs([('plugin', _PLUGIN), (_ROLE, role)], append=True)
+    if url.get_backend_name() in ('mysql', 'mariadb') and 'charset' not in url.query:
+        # oslo.db's default, utf8, has no place for a third of Unicode.
+        url = url.update_query_dict({'charset': 'utf8mb4'})
+    return url.render_as_string(hide_password=False)
+
+
+def _is_in_memory(url: sa_url.URL) -> bool:
+    if url.get_backend_name() != 'sqlite':
+        return False
+    pool_class = url.get_dialect().get_pool_class(url)  # type: ignore[attr-defined]
+    return not issubclass(pool_class, pool.QueuePool)

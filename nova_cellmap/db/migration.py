@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring the mapping database's schema to a version, and tell which version it has.
+
+The schema's history is in ``migrate_repo``, one script a version, and only goes
+forward. Any number of processes may sync one database at once, and one that was killed
+is finished by the next.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import logging
+import pathlib
+import re
+from typing import Any
+
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
+
+from nova_cellmap import exception
+from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import migrate_repo
+from nova_cellmap.db import migration_lock
+from nova_cellmap.db import version_control
+
+LOG = logging.getLogger(__name__)
+
+_DATABASE_ERRORS = (db_exc.DBError, sa_exc.SQLAlchemyError)
+_NOVA_TABLES = {'alembic_version', 'instance_mappings'}
+
+
+def db_sync(version: int | str | None = None, engine: sa.Engine | None = None) -> None:
+    """Bring the schema to the version, or to the latest one.
+
+    :param version: a version of the schema's history that the database has not passed
+    :param engine: the database; that of ``[api_database] connection`` by default
+    :raises: :exc:`nova_cellmap.exception.InvalidVersion`,
+        :exc:`nova_cellmap.exception.DatabaseNotOurs`,
+        :exc:`nova_cellmap.exception.DatabaseUnreachable`, and
+        :exc:`nova_cellmap.exception.MigrationError` for a script that failed
+    """
+    target = _target(version)
+    engine = _connect(engine)
+    with _errors_translated():
+        # Before a lock file is laid beside somebody else's database.
+        _version(engine)
+        with migration_lock.held(engine) as locked_engine:
+            _upgrade(locked_engine, target)
+
+
+def db_version(engine: sa.Engine | None = None) -> int:
+    """The version of the database's schema; that of an empty database is 0.
+
+    :param engine: the database; that of ``[api_database] connection`` by default
+    :raises: :exc:`nova_cellmap.exception.DatabaseNotOurs`,
+        :exc:`nova_cellmap.exception.DatabaseUnreachable`
+    """
+    engine = _connect(engine)
+    with _errors_translated():
+        return _version(engine)
+
+
+def latest_version() -> int:
+    """The version that this release works with: the last one of the schema's history."""
+    return int(_repository().latest)
+
+
+def _repository() -> Any:
+    [path] = migrate_repo.__path__
+    return version_control.Repository(path)
+
+
+def _target(version: int | str | None) -> int:
+    """What was asked for, as a number that some database could be brought to."""
+    latest = latest_version()
+    if version is None:
+        return latest
+    # int() takes more for a number: True, ' 7', '1_0', and the digits of every script.
+    text = str(version)
+    if not re.fullmatch('[0-9]{1,9}', text) or int(text) > latest:
+        raise exception.InvalidVersion(
+            version=repr(version),
+            reason=f'it is not a whole number from 0 to {latest}, the latest version.',
+        )
+    return int(text)
+
+
+def _connect(engine: sa.Engine | None) -> sa.Engine:
+    try:
+        engine = engine or db_engine.writer_engine()
+        with engine.connect():
+            return engine
+    except _DATABASE_ERRORS as error:
+        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
+
+
+def _version(engine: sa.Engine) -> int:
+    schema = version_control.ControlledSchema.find(engine, _repository())
+    if schema is not None:
+        return schema.version
+    _check_empty(engine)
+    return 0
+
+
+def _check_empty(engine: sa.Engine) -> None:
+    inspector = sa.inspect(engine)
+    names = {*inspector.get_table_names(), *inspector.get_view_names()}
+    # A process was killed before it put the first row in.
+    if version_control.is_empty(engine, _repository()):
+        names.remove(_repository().version_table)
+    if names:
+        raise _not_ours(names)
+
+
+def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
+    tables = ', '.join(sorted(names)[:5]) + (', ...' if len(names) > 5 else '')
+    error = exception.DatabaseNotOurs(tables=tables)
+    if not names.issuperset(_NOVA_TABLES):
+        return error
+    hint = (
+        'It looks like a Nova API database: `nova-cellmap-manage cell_v2 import_nova` '
+        'copies the mappings of such a one.'
+    )
+    return exception.DatabaseNotOurs(f'{error} {hint}', tables=tables)
+
+
+def _upgrade(engine: sa.Engine, target: int) -> None:
+    # Read anew: another process may have held the lock until now.
+    current = _version(engine)
+    if target < current:
+        raise exception.InvalidVersion(
+            version=target,
+            reason=f'the database is at version {current}, and the schema only goes forward.',
+        )
+    schema = version_control.ControlledSchema.find_or_create(engine, _repository())
+    while schema.version < target:
+        _run_next_script(schema)
+
+
+def _run_next_script(schema: version_control.ControlledSchema) -> None:
+    before = schema.version
+    script = schema.next_script()
+    name = pathlib.Path(script.path).stem
+    try:
+        schema.runchange(before, script, 1)
+    except _DATABASE_ERRORS as error:
+        raise exception.MigrationError(
+            reason=f'script {name} failed: {_reason(error)}. Once that is mended, '
+            '`nova-cellmap-manage db sync` continues with this script.'
+        ) from error
+    LOG.info('%s -> %s %s', before, schema.version, name)
+
+
+@contextlib.contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except db_exc.DBConnectionError as error:
+        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
+    except _DATABASE_ERRORS as error:
+        raise exception.MigrationError(reason=_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the database said, without the statement and what was in it."""
+    inner = getattr(error, 'inner_exception', None) or error
+    said = getattr(inner, 'orig', None) or inner
+    lines = str(said.args[-1] if said.args else said).splitlines()
+    return lines[0] if lines else type(said).__name__

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What callers can catch.
+
+Every failure that a caller can cause or should expect has a class of its own
+here. No driver's, SQLAlchemy's or oslo.db's error leaves ``nova_cellmap.db``.
+Messages say what was wrong and what to do about it; they never hold a password.
+"""
+
+from typing import Any
+
+
+class CellMapError(Exception):
+    """The base of every error of nova_cellmap.
+
+    :param message: the whole message; by default ``msg_fmt`` filled from *kwargs*
+    :param kwargs: the values that the message names, kept as ``error.kwargs``
+    """
+
+    msg_fmt = 'An unknown error occurred.'
+
+    def __init__(self, message: str | None = None, **kwargs: Any) -> None:
+        self.kwargs = kwargs
+        super().__init__(message if message is not None else self.msg_fmt.format(**kwargs))
+
+
+# What the caller gave or named.
+
+
+class InvalidInput(CellMapError):
+    msg_fmt = 'Invalid input: {reason}'
+
+
+class InvalidURL(InvalidInput):
+    msg_fmt = '{reason}'
+
+
+class ObjectActionError(CellMapError):
+    msg_fmt = '{action} failed because: {reason}'
+
+
+class NotFound(CellMapError):
+    pass
+
+
+class InstanceMappingNotFound(NotFound):
+    msg_fmt = 'Instance {uuid} has no mapping to a cell.'
+
+
+class CellMappingNotFound(NotFound):
+    msg_fmt = 'Cell {cell} is not mapped.'
+
+
+class MarkerNotFound(NotFound):
+    msg_fmt = 'Marker {marker} is not in the list that is being paged.'
+
+
+class InstanceMappingExists(CellMapError):
+    msg_fmt = 'Instance {uuid} is mapped already.'
+
+
+class CellMappingExists(CellMapError):
+    msg_fmt = 'A cell with {what} {value} is mapped already.'
+
+
+class CellMappingInUse(CellMapError):
+    msg_fmt = 'Cell {uuid} still has instance mappings: remove or move them first.'
+
+
+class InstanceMappingConflict(CellMapError):
+    """Another writer changed the cell of the mapping first.
+
+    ``cell_uuid`` is the cell that the mapping stands with now, or None.
+    """
+
+    msg_fmt = (
+        'Instance {uuid} was mapped elsewhere meanwhile: it stands with cell {cell_uuid}, '
+        'not with {expected} as when it was loaded. Load it again before saving.'
+    )
+
+    @property
+    def cell_uuid(self) -> str | None:
+        return self.kwargs.get('cell_uuid')
+
+
+# The database that holds the mapping.
+
+
+class DatabaseError(CellMapError):
+    msg_fmt = 'The mapping database refused: {reason}'
+
+
+class NotConfigured(CellMapError):
+    msg_fmt = 'No database is configured: call nova_cellmap.configure(conf) first.'
+
+
+class DatabaseUnreachable(DatabaseError):
+    msg_fmt = (
+        'The mapping database cannot be reached ({reason}). '
+        'Check that it runs, and [api_database] connection.'
+    )
+
+
+class DatabaseBusy(DatabaseError):
+    msg_fmt = 'The mapping database stayed locked by other writers. Try again.'
+
+
+class SchemaMissing(DatabaseError):
+    msg_fmt = (
+        'The mapping database lacks tables or columns that this release needs: '
+        'run `nova-cellmap-manage db sync`.'
+    )
+
+
+class MigrationError(CellMapError):
+    """The schema cannot be brought to the version that was asked for."""
+
+    msg_fmt = 'The schema cannot be changed: {reason}'
+
+
+class InvalidVersion(MigrationError):
+    msg_fmt = 'Version {version} cannot be reached: {reason}'
+
+
+class DatabaseNotOurs(MigrationError):
+    msg_fmt = (
+        'The database is not empty and its tables are not those of nova_cellmap ({tables}): '
+        'nothing was changed. Give nova_cellmap a database of its own in '
+        '[api_database] connection.'
+    )
+
+
+# The cells.
+
+
+class CellError(CellMapError):
+    pass
+
+
+class CellUnreachable(CellError):
+    msg_fmt = 'The database of cell {cell} cannot be read: {reason}'
+
+
+class CellHasInstances(CellError):
+    msg_fmt = 'Cell {cell} still has instances that are not deleted.'
+
+
+class CellHasMappings(CellError):
+    msg_fmt = (
+        'Cell {cell} has no live instances left, but mappings of deleted ones remain. '
+        'Give --force to remove them with the cell.'
+    )
+
+
+class Cell0CannotBeDisabled(CellError):
+    msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
+
+
+class NotACellDatabase(CellError):
+    msg_fmt = "The database of cell {cell} is not a Nova cell's: {reason}"

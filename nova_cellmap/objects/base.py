@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all objects share; nothing about cells.
+
+oslo.versionedobjects keeps one registry for the whole process, keyed by
+``obj_name()``: two classes of one name and version replace each other there, also
+where they are Nova's ``InstanceMapping`` and ours. So the names of ours, in the
+registry and on the wire, say whose they are: ``nova_cellmap.InstanceMapping``.
+"""
+
+from collections.abc import Iterable, Mapping
+import datetime
+from typing import Any, Self
+
+from oslo_versionedobjects import base
+from oslo_versionedobjects import exception as library_exception
+
+from nova_cellmap import exception
+from nova_cellmap.context import RequestContext
+
+NAMESPACE = 'nova_cellmap'
+
+# The library's name for the attribute behind a field.
+_STORAGE = '_obj_'
+
+remotable = base.remotable
+TimestampedObject = base.TimestampedObject
+ObjectListBase = base.ObjectListBase
+OrphanedObjectError = library_exception.OrphanedObjectError
+
+
+class VersionedObjectRegistry(base.VersionedObjectRegistry):
+    """The library's registry. Its name is what the library's mypy plugin looks for."""
+
+
+class CellMapObject(base.VersionedObject):
+    """The base of every object of nova_cellmap."""
+
+    OBJ_SERIAL_NAMESPACE = 'nova_cellmap_object'
+    OBJ_PROJECT_NAMESPACE = NAMESPACE
+
+    @classmethod
+    def obj_name(cls) -> str:
+        return f'{NAMESPACE}.{cls.__name__}'
+
+    @classmethod
+    def _hydrate(cls, context: RequestContext, values: Mapping[str, Any]) -> Self:
+        """A new, unchanged object whose fields hold *values*.
+
+        They come from the database and are trusted: they are written where the
+        fields keep them, which takes a tenth of the time of setting each.
+        """
+        self = cls(context)
+        storage = self.__dict__
+        for name, value in values.items():
+            storage[_STORAGE + name] = value
+        return self
+
+    def _refresh(self, other: Self) -> None:
+        """Take over every field of *other*, and be unchanged."""
+        for name in self.fields:
+            self.__dict__.pop(_STORAGE + name, None)
+        storage = {name: value for name, value in vars(other).items() if name.startswith(_STORAGE)}
+        self.__dict__.update(storage)
+        self.obj_reset_changes()
+
+    @classmethod
+    def _of(cls, context: RequestContext, members: list[Any]) -> Self:
+        """The list object, unchanged, of these *members*."""
+        self = cls(context, objects=members)
+        self.obj_reset_changes()
+        return self
+
+    def _changes_for(self, action: str, writable: Iterable[str]) -> dict[str, Any]:
+        """The changed fields and their values.
+
+        :raises: ObjectActionError where one of them is not for the caller to write
+        """
+        changes = self.obj_get_changes()
+        refused = changes.keys() - set(writable)
+        if refused:
+            names = ', '.join(sorted(refused))
+            raise exception.ObjectActionError(
+                action=action, reason=f'{names} cannot be set: the database does that'
+            )
+        return changes
+
+    def _require(self, action: str, names: Iterable[str]) -> None:
+        """:raises: ObjectActionError where one of the fields is not set."""
+        missing = [name for name in names if not self.obj_attr_is_set(name)]
+        if missing:
+            raise exception.ObjectActionError(
+                action=action, reason=f'{", ".join(missing)} must be set first'
+            )
+
+    def obj_load_attr(self, attrname: str) -> None:
+        raise exception.ObjectActionError(
+            action='obj_load_attr',
+            reason=f'{attrname} of this {self.__class__.__name__} is not set and cannot be loaded',
+        )
+
+
+def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:
+    """The aware time that a field holds for the naive one of a row."""
+    if time is None:
+        return None
+    # Eight times as fast as time.replace(tzinfo=...).
+    return datetime.datetime.combine(time.date(), time.time(), datetime.UTC)

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cell: its name, its database and its message queue."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from oslo_log import log as logging
+from oslo_utils import uuidutils
+from oslo_utils import versionutils
+from oslo_versionedobjects import fields as library_fields
+
+from nova_cellmap import url
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.db import engine
+from nova_cellmap.objects import base
+from nova_cellmap.objects import fields
+
+LOG = logging.getLogger(__name__)
+
+_WRITABLE = ('uuid', 'name', 'transport_url', 'database_connection', 'disabled')
+
+
+@base.VersionedObjectRegistry.register
+class CellMapping(base.TimestampedObject, base.CellMapObject):
+    """A cell.
+
+    ``database_connection`` and ``transport_url`` may be stored as templates
+    (``mysql+pymysql://{username}:{password}@{hostname}:{port}/nova_cell1``); an object that
+    was loaded holds them filled, from ``[database] connection`` and ``[DEFAULT]
+    transport_url``. A scheme of ``none`` says that the cell has no such thing. Their
+    passwords are masked wherever the object is shown.
+
+    ``name`` may be None, and is otherwise unique. ``uuid`` cannot change once set.
+    """
+
+    # Version 1.0: Initial version
+    # Version 1.1: Add disabled
+    # Version 1.2: Add get_by_name
+    VERSION = '1.2'
+
+    CELL0_UUID = '00000000-0000-0000-0000-000000000000'
+
+    fields = {
+        'id': library_fields.IntegerField(read_only=True),
+        'uuid': fields.UUIDField(read_only=True),
+        'name': fields.StringField(nullable=True),
+        'transport_url': fields.URLField(),
+        'database_connection': fields.URLField(),
+        'disabled': fields.BooleanField(default=False),
+    }
+
+    def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
+        super().obj_make_compatible(primitive, target_version)
+        if versionutils.convert_version_to_tuple(target_version) < (1, 1):
+            primitive.pop('disabled', None)
+
+    @property
+    def identity(self) -> str:
+        """The uuid, and in parentheses the name if there is one."""
+        if 'name' in self and self.name:
+            return f'{self.uuid}({self.name})'
+        return self.uuid
+
+    def is_cell0(self) -> bool:
+        """Whether this is the cell of the instances that were never scheduled."""
+        return 'uuid' in self and self.uuid == self.CELL0_UUID
+
+    @classmethod
+    def from_row(cls, context: RequestContext, row: Mapping[str, Any]) -> Self:
+        """The object of a row of :mod:`nova_cellmap.db.api`."""
+        conf = engine.conf()
+        values = {
+            **row,
+            'created_at': base.as_utc(row['created_at']),
+            'updated_at': base.as_utc(row['updated_at']),
+            'database_connection': _filled(row, 'database_connection', conf.database.connection),
+            'transport_url': _filled(row, 'transport_url', conf.transport_url),
+        }
+        return cls._hydrate(context, values)
+
+    @classmethod
+    @base.remotable
+    def get_by_uuid(cls, context: RequestContext, uuid: str) -> Self:
+        """:raises: CellMappingNotFound"""
+        row = db_api.cell_mapping_get_by_uuid(context, fields.canonical_uuid(uuid))
+        return cls.from_row(context, row)
+
+    @classmethod
+    @base.remotable
+    def get_by_name(cls, context: RequestContext, name: str) -> Self:
+        """The cell of that name; upper and lower case differ.
+
+        :raises: CellMappingNotFound
+        """
+        name = fields.required_text('name', name)
+        return cls.from_row(context, db_api.cell_mapping_get_by_name(context, name))
+
+    @base.remotable
+    def create(self) -> None:
+        """Add the cell. A uuid that is not set is made.
+
+        :raises: CellMappingExists where its uuid or name is taken; ObjectActionError
+            where a URL is not set
+        """
+        if 'uuid' not in self:
+            self.uuid = uuidutils.generate_uuid()
+        self._require('create', ('transport_url', 'database_connection'))
+        values = self._changes_for('create', _WRITABLE)
+        self._refresh(
+            self.from_row(self._context, db_api.cell_mapping_create(self._context, values))
+        )
+
+    @base.remotable
+    def save(self) -> None:
+        """Store the fields that were changed, and no other.
+
+        :raises: CellMappingNotFound; CellMappingExists where the new name is taken
+        """
+        self._require('save', ('uuid',))
+        values = self._changes_for('save', _WRITABLE)
+        values.pop('uuid', None)
+        if values:
+            row = db_api.cell_mapping_update(self._context, self.uuid, values)
+        else:
+            row = db_api.cell_mapping_get_by_uuid(self._context, self.uuid)
+        self._refresh(self.from_row(self._context, row))
+
+    @base.remotable
+    def destroy(self) -> None:
+        """Remove the cell.
+
+        :raises: CellMappingNotFound; CellMappingInUse where mappings to it are left
+        """
+        self._require('destroy', ('uuid',))
+        db_api.cell_mapping_destroy(self._context, self.uuid)
+
+
+@base.VersionedObjectRegistry.register
+class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
+    """Cells, in the order of their creation.
+
+    A list method takes *limit*, the greatest number of cells (None: all), and *marker*,
+    the uuid of the last cell of the page before (MarkerNotFound if it is not in the list).
+    """
+
+    # Version 1.0: Initial version
+    # Version 1.1: Add get_by_disabled
+    # Version 1.2: Add get_by_project_id
+    # Version 1.3: Add limit and marker
+    VERSION = '1.3'
+
+    fields = {
+        'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.CellMapping'),
+    }
+    child_versions = {'1.0': '1.0', '1.1': '1.1', '1.2': '1.1', '1.3': '1.2'}
+
+    @classmethod
+    @base.remotable
+    def get_all(
+        cls, context: RequestContext, limit: int | None = None, marker: str | None = None
+    ) -> Self:
+        """Every cell."""
+        return cls._from_rows(
+            context, db_api.cell_mapping_get_all(context, limit=limit, marker=marker)
+        )
+
+    @classmethod
+    @base.remotable
+    def get_by_disabled(
+        cls,
+        context: RequestContext,
+        disabled: bool,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The cells that are disabled, or those that are not."""
+        rows = db_api.cell_mapping_get_all(
+            context, disabled=bool(disabled), limit=limit, marker=marker
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_project_id(
+        cls,
+        context: RequestContext,
+        project_id: str,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The cells that have at least one mapping of a project."""
+        rows = db_api.cell_mapping_get_by_project_id(
+            context, fields.required_text('project_id', project_id), limit=limit, marker=marker
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
+        return cls._of(context, [CellMapping.from_row(context, row) for row in rows])
+
+
+def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:
+    template: str = row[column]
+    try:
+        return url.fill(template, base_url)
+    except url.TemplateError as error:
+        # One cell with a wrong template must not hide all others; whoever connects
+        # to this one is told.
+        LOG.error('%s of cell %s cannot be filled: %s', column, row['uuid'], error)
+        return template

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of field that oslo.versionedobjects does not have.
+
+They refuse what a database could not hold, so that an object with a bad value
+never comes to be, whichever database is behind it.
+"""
+
+from typing import Any
+import uuid
+
+from oslo_utils import strutils
+from oslo_versionedobjects import fields
+
+from nova_cellmap import exception
+from nova_cellmap import url
+
+# What the widest string columns hold.
+MAX_LENGTH = 255
+
+
+def canonical_uuid(value: Any) -> str:
+    """*value* as the tables spell it (36 characters, lower case, hyphenated).
+
+    What is no uuid is given back as text: it names nothing, and so is not found.
+    """
+    try:
+        return str(uuid.UUID(value))
+    except (ValueError, AttributeError, TypeError):
+        return str(value)
+
+
+def required_text(name: str, value: Any) -> str:
+    """*value*, where it is text.
+
+    None must not come to mean "any": a list for no project is not everybody's.
+
+    :raises: InvalidInput
+    """
+    if not isinstance(value, str):
+        raise exception.InvalidInput(reason=f'{name} must be text, not {value!r}')
+    return value
+
+
+class UUID(fields.UUID):
+    """A uuid, in any of its spellings; kept in the one that the tables use."""
+
+    @staticmethod
+    def coerce(obj: Any, attr: str, value: Any) -> str:
+        try:
+            return str(uuid.UUID(str(value)))
+        except ValueError:
+            raise ValueError(f'{attr}: {value!r} is not a uuid') from None
+
+
+class Text(fields.String):
+    """Text that every supported database can keep and compare exactly."""
+
+    def __init__(self, max_length: int | None = None) -> None:
+        super().__init__()
+        self.max_length = max_length
+
+    def coerce(self, obj: Any, attr: str, value: Any) -> str:
+        text: str = super().coerce(obj, attr, value)
+        if '\0' in text or not _is_encodable(text):
+            raise ValueError(f'{attr}: holds a character that no database can keep')
+        if self.max_length is not None and len(text) > self.max_length:
+            raise ValueError(f'{attr}: longer than {self.max_length} characters')
+        return text
+
+
+class URL(Text):
+    """A connection URL: whole in the object, masked wherever it is shown."""
+
+    def stringify(self, value: Any) -> str:
+        return repr(url.mask(value))
+
+
+class Boolean(fields.Boolean):
+    """True or false; the library's takes any text, 'False' too, for true."""
+
+    @staticmethod
+    def coerce(obj: Any, attr: str, value: Any) -> bool:
+        try:
+            return bool(strutils.bool_from_string(value, strict=True))
+        except ValueError:
+            raise ValueError(f'{attr}: {value!r} is neither true nor false') from None
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class UUIDField(fields.AutoTypedField[str]):
+    AUTO_TYPE = UUID()
+
+
+class StringField(fields.AutoTypedField[str]):
+    AUTO_TYPE = Text(max_length=MAX_LENGTH)
+
+
+class URLField(fields.AutoTypedField[str]):
+    AUTO_TYPE = URL()
+
+
+class BooleanField(fields.AutoTypedField[bool]):
+    AUTO_TYPE = Boolean()

@@ -1,0 +1,442 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cell an instance is in."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from oslo_utils import versionutils
+from oslo_versionedobjects import fields as library_fields
+
+from nova_cellmap import exception
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import base
+from nova_cellmap.objects import cell_mapping
+from nova_cellmap.objects import fields
+
+_WRITABLE = (
+    'instance_uuid',
+    'cell_uuid',
+    'cell_mapping',
+    'project_id',
+    'user_id',
+    'queued_for_delete',
+)
+
+
+@base.VersionedObjectRegistry.register
+class InstanceMapping(base.TimestampedObject, base.CellMapObject):
+    """An instance, the cell it is in, and who owns it.
+
+    ``cell_uuid`` and ``cell_mapping`` are one thing in two forms and always agree: set
+    either. None means that the instance has not been scheduled to a cell yet.
+    ``user_id`` is unset on mappings from before there was one, and then cannot be read
+    (ObjectActionError). ``instance_uuid`` cannot change once set.
+    """
+
+    # Version 1.0: Initial version: the row of the specification
+    # Version 1.1: cell_uuid may be None: not scheduled yet
+    # Version 1.2: Add queued_for_delete
+    # Version 1.3: Add user_id
+    # Version 1.4: Add cell_mapping
+    VERSION = '1.4'
+
+    fields = {
+        'id': library_fields.IntegerField(read_only=True),
+        'instance_uuid': fields.UUIDField(read_only=True),
+        'cell_uuid': fields.UUIDField(nullable=True),
+        'cell_mapping': library_fields.ObjectField(f'{base.NAMESPACE}.CellMapping', nullable=True),
+        'project_id': fields.StringField(),
+        'user_id': fields.StringField(),
+        'queued_for_delete': fields.BooleanField(default=False),
+    }
+    obj_relationships = {'cell_mapping': [('1.4', '1.2')]}
+
+    # The cell that the object was loaded with, for the compare-and-swap in save().
+    _loaded_cell_uuid: str | db_api.Expected | None = db_api.ANYTHING
+
+    def obj_make_compatible(self, primitive: dict[str, Any], target_version: str) -> None:
+        super().obj_make_compatible(primitive, target_version)
+        target = versionutils.convert_version_to_tuple(target_version)
+        if target < (1, 4):
+            primitive.pop('cell_mapping', None)
+        if target < (1, 3):
+            primitive.pop('user_id', None)
+        if target < (1, 2):
+            primitive.pop('queued_for_delete', None)
+        if target < (1, 1) and primitive.get('cell_uuid', '') is None:
+            # 1.0 cannot say "in no cell yet". Reading what is unset is an error there,
+            # and so nobody takes it for an answer.
+            del primitive['cell_uuid']
+
+    @classmethod
+    def from_row(
+        cls,
+        context: RequestContext,
+        row: Mapping[str, Any],
+        cell: 'cell_mapping.CellMapping | None',
+    ) -> Self:
+        """The object of a row of :mod:`nova_cellmap.db.api` and of its cell's object."""
+        values = {
+            **row,
+            'created_at': base.as_utc(row['created_at']),
+            'updated_at': base.as_utc(row['updated_at']),
+            'cell_mapping': cell,
+            'queued_for_delete': bool(row['queued_for_delete']),
+        }
+        if row['user_id'] is None:
+            del values['user_id']
+        self = cls._hydrate(context, values)
+        self._loaded_cell_uuid = row['cell_uuid']
+        return self
+
+    @classmethod
+    @base.remotable
+    def get_by_instance_uuid(cls, context: RequestContext, instance_uuid: str) -> Self:
+        """The mapping of an instance, with its cell.
+
+        :raises: InstanceMappingNotFound
+        """
+        row = db_api.instance_mapping_get_by_instance_uuid(
+            context, fields.canonical_uuid(instance_uuid)
+        )
+        return cls._from_joined_row(context, row)
+
+    @base.remotable
+    def create(self) -> None:
+        """Map the instance.
+
+        :raises: InstanceMappingExists; CellMappingNotFound where its cell does not exist;
+            ObjectActionError where ``instance_uuid`` or ``project_id`` is not set
+        """
+        row = db_api.instance_mapping_create(self._context, self.values_for_create())
+        self._refresh(self._from_joined_row(self._context, row))
+
+    @base.remotable
+    def save(self) -> None:
+        """Store the fields that were changed, and no other.
+
+        A change of the cell is made only where the mapping still stands with the cell
+        that this object was loaded with. Setting the cell to None unmaps the instance.
+
+        :raises: InstanceMappingNotFound; InstanceMappingConflict where another writer
+            changed the cell first; CellMappingNotFound where the new cell does not exist
+        """
+        self._require('save', ('instance_uuid',))
+        values = self._values('save')
+        del values['instance_uuid']
+        expected: str | db_api.Expected | None = db_api.ANYTHING
+        if values.get('cell_uuid', db_api.ANYTHING) == self._loaded_cell_uuid:
+            # Set to what it was, or only the cell's own fields were changed.
+            values.pop('cell_uuid', None)
+        elif 'cell_uuid' in values:
+            expected = self._loaded_cell_uuid
+        if values:
+            row = db_api.instance_mapping_update(
+                self._context, self.instance_uuid, values, expected_cell_uuid=expected
+            )
+        else:
+            row = db_api.instance_mapping_get_by_instance_uuid(self._context, self.instance_uuid)
+        self._refresh(self._from_joined_row(self._context, row))
+
+    @base.remotable
+    def destroy(self) -> None:
+        """Remove the mapping.
+
+        :raises: InstanceMappingNotFound
+        """
+        self._require('destroy', ('instance_uuid',))
+        db_api.instance_mapping_destroy(self._context, self.instance_uuid)
+
+    def values_for_create(self) -> dict[str, Any]:
+        """What :func:`nova_cellmap.db.api.instance_mapping_create` takes.
+
+        :raises: ObjectActionError where ``instance_uuid`` or ``project_id`` is not set, or
+            the object is of a mapping that exists
+        """
+        if 'id' in self:
+            raise exception.ObjectActionError(
+                action='create', reason=f'instance {self.instance_uuid} is mapped already'
+            )
+        self._require('create', ('instance_uuid', 'project_id'))
+        return self._values('create')
+
+    def _values(self, action: str) -> dict[str, Any]:
+        values = self._changes_for(action, _WRITABLE)
+        values['instance_uuid'] = self.instance_uuid
+        if 'cell_mapping' in values:
+            # The column is cell_uuid; the two agree.
+            del values['cell_mapping']
+            values['cell_uuid'] = self.cell_uuid
+        return values
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == 'cell_mapping':
+            self.cell_uuid = None if self.cell_mapping is None else self.cell_mapping.uuid
+        elif name == 'cell_uuid' and 'cell_mapping' in self:
+            cell = self.cell_mapping
+            if (None if cell is None else cell.uuid) != self.cell_uuid:
+                del self.cell_mapping
+                self._changed_fields.discard('cell_mapping')
+
+    def obj_load_attr(self, attrname: str) -> None:
+        if attrname != 'cell_mapping' or 'cell_uuid' not in self:
+            super().obj_load_attr(attrname)
+        if self._context is None:
+            raise base.OrphanedObjectError(method='obj_load_attr', objtype=self.obj_name())
+        cell = None
+        if self.cell_uuid is not None:
+            cell = cell_mapping.CellMapping.get_by_uuid(self._context, self.cell_uuid)
+        super().__setattr__('cell_mapping', cell)
+        self.obj_reset_changes(['cell_mapping'])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copy = super().__deepcopy__(memo)
+        copy._loaded_cell_uuid = self._loaded_cell_uuid
+        return copy
+
+    def obj_reset_changes(self, fields: list[str] | None = None, recursive: bool = False) -> None:
+        super().obj_reset_changes(fields, recursive)
+        self._note_loaded_cell()
+
+    def obj_to_primitive(
+        self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        primitive = super().obj_to_primitive(target_version, version_manifest)
+        loaded = self._loaded_cell_uuid
+        if loaded is not db_api.ANYTHING and 'cell_uuid' in self and self.cell_uuid != loaded:
+            # What the change is from goes with it, as 'changes' does, so that a save on
+            # the far side is the same compare-and-swap. Readers that know of none skip it.
+            primitive[self._obj_primitive_key('loaded_cell')] = loaded
+        return primitive
+
+    @classmethod
+    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
+        self = super()._obj_from_primitive(context, objver, primitive)
+        key = cls._obj_primitive_key('loaded_cell')
+        if key in primitive:
+            self._loaded_cell_uuid = primitive[key]
+        elif 'id' in self:
+            self._note_loaded_cell()
+        return self
+
+    def _note_loaded_cell(self) -> None:
+        if 'cell_uuid' in self and not self._changed_fields & {'cell_uuid', 'cell_mapping'}:
+            self._loaded_cell_uuid = self.cell_uuid
+
+    @classmethod
+    def _from_joined_row(cls, context: RequestContext, row: db_api.Row) -> Self:
+        cell = row['cell_mapping']
+        if cell is not None:
+            cell = cell_mapping.CellMapping.from_row(context, cell)
+        return cls.from_row(context, row, cell)
+
+
+@base.VersionedObjectRegistry.register
+class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObject):
+    """Mappings, in the order of their creation.
+
+    A list method takes *limit*, the greatest number of mappings (None: all), and
+    *marker*, the instance_uuid of the last one of the page before (MarkerNotFound if
+    it is not in the list). The mappings of one list share the objects of their cells.
+    """
+
+    # Version 1.0: Initial version
+    # Version 1.1: Add get_by_cell_uuid and get_by_cell_id
+    # Version 1.2: Add get_by_instance_uuids and destroy_bulk
+    # Version 1.3: Add get_counts, get_count_by_uuids_and_user and
+    #              get_not_deleted_by_cell_and_project
+    # Version 1.4: Add limit and marker, get_all and create_bulk
+    VERSION = '1.4'
+
+    fields = {
+        'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.InstanceMapping'),
+    }
+    child_versions = {'1.0': '1.0', '1.1': '1.1', '1.2': '1.2', '1.3': '1.3', '1.4': '1.4'}
+
+    @classmethod
+    @base.remotable
+    def get_all(
+        cls,
+        context: RequestContext,
+        project_id: str | None = None,
+        cell_uuid: str | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """Every mapping, or those of a project, of a cell, or of both."""
+        rows = db_api.instance_mapping_get_all(
+            context,
+            project_id=project_id,
+            cell_uuid=_uuid_or_none(cell_uuid),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_project_id(
+        cls,
+        context: RequestContext,
+        project_id: str,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings of a project."""
+        rows = db_api.instance_mapping_get_all(
+            context,
+            project_id=fields.required_text('project_id', project_id),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_cell_uuid(
+        cls,
+        context: RequestContext,
+        cell_uuid: str,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to a cell; none where there is no such cell."""
+        rows = db_api.instance_mapping_get_all(
+            context,
+            cell_uuid=fields.canonical_uuid(cell_uuid),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_cell_id(
+        cls,
+        context: RequestContext,
+        cell_id: int,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to the cell with that ``id``; none where there is no such cell."""
+        rows = db_api.instance_mapping_get_by_cell_id(
+            context, cell_id, limit=limit, marker=_uuid_or_none(marker)
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_instance_uuids(
+        cls,
+        context: RequestContext,
+        uuids: Iterable[str],
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings of any number of instances; those without one are left out."""
+        rows = db_api.instance_mapping_get_by_instance_uuids(
+            context,
+            map(fields.canonical_uuid, uuids),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_not_deleted_by_cell_and_project(
+        cls,
+        context: RequestContext,
+        cell_uuid: str,
+        project_id: str | None,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to a cell that are not queued for delete.
+
+        :param project_id: None for those of all projects
+        """
+        rows = db_api.instance_mapping_get_all(
+            context,
+            cell_uuid=fields.canonical_uuid(cell_uuid),
+            project_id=project_id,
+            include_queued_for_delete=False,
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_counts(
+        cls, context: RequestContext, project_id: str, user_id: str | None = None
+    ) -> dict[str, dict[str, int]]:
+        """How many instances a project has, and how many of them are a user's.
+
+        What is queued for delete does not count.
+
+        :returns: ``{'project': {'instances': n}}``, and with a *user_id* also
+            ``'user': {'instances': n}``
+        """
+        project_id = fields.required_text('project_id', project_id)
+        return db_api.instance_mapping_get_counts(context, project_id, user_id)
+
+    @classmethod
+    @base.remotable
+    def get_count_by_uuids_and_user(
+        cls, context: RequestContext, uuids: Iterable[str], user_id: str
+    ) -> int:
+        """How many of these instances are a user's; what is queued for delete is not counted."""
+        return db_api.instance_mapping_get_count_by_uuids_and_user(
+            context,
+            map(fields.canonical_uuid, uuids),
+            fields.required_text('user_id', user_id),
+        )
+
+    @classmethod
+    @base.remotable
+    def create_bulk(
+        cls, context: RequestContext, mappings: Iterable[InstanceMapping]
+    ) -> db_api.BulkResult:
+        """Map many instances; each thousand or so is one transaction.
+
+        What stands already is left as it is, so that a call which was cut off can be
+        repeated.
+
+        :returns: ``{'created': n, 'existing': n, 'conflicts': {instance_uuid: cell_uuid}}``:
+            how many are new, how many stood already with the same cell, and with which
+            cell (None: none yet) the others stand
+        :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
+        """
+        return db_api.instance_mapping_create_bulk(
+            context, [mapping.values_for_create() for mapping in mappings]
+        )
+
+    @classmethod
+    @base.remotable
+    def destroy_bulk(cls, context: RequestContext, instance_uuids: Iterable[str]) -> int:
+        """Remove the mappings of any number of instances.
+
+        :returns: how many there were
+        """
+        return db_api.instance_mapping_destroy_bulk(
+            context, map(fields.canonical_uuid, instance_uuids)
+        )
+
+    @classmethod
+    def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
+        cells: dict[str | None, cell_mapping.CellMapping | None] = {None: None}
+        for row in rows:
+            uuid = row['cell_uuid']
+            if uuid not in cells:
+                cells[uuid] = cell_mapping.CellMapping.from_row(context, row['cell_mapping'])
+        return cls._of(
+            context,
+            [InstanceMapping.from_row(context, row, cells[row['cell_uuid']]) for row in rows],
+        )
+
+
+def _uuid_or_none(value: str | None) -> str | None:
+    return None if value is None else fields.canonical_uuid(value)

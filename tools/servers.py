@@ -1,0 +1,371 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Run a command beside database servers of its own, which end when the command does.
+
+    python3 tools/servers.py run [--only mariadb] -- COMMAND [ARGUMENT ...]
+
+The servers listen on free ports of 127.0.0.1, keep their data in a temporary folder and tell the
+command their addresses in its environment. Nothing of them is left behind, however it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+import contextlib
+import ctypes
+import os
+from pathlib import Path
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from types import FrameType
+from typing import ClassVar, NoReturn
+
+HOST = '127.0.0.1'
+# Below the range the kernel takes ports from for outgoing connections.
+PORTS = range(20000, 32768)
+# In seconds: for a server to answer, and for a process to end once told to.
+STARTUP = 60
+GRACE = 15
+AS_ROOT = os.geteuid() == 0
+LIBC = ctypes.CDLL(None)
+# From <linux/prctl.h>.
+PR_SET_PDEATHSIG = 1
+
+
+class ServerError(Exception):
+    """A server cannot be had."""
+
+
+class Interrupted(SystemExit):
+    """Somebody wants this program to end."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class Server:
+    """A server with its own folder and port."""
+
+    name: ClassVar[str]
+    # What to install, and whom the server runs as when root starts it: servers refuse to be root.
+    package: ClassVar[str]
+    user: ClassVar[str]
+    # Where its programs are if PATH has none, and the variable that tells the command the URL.
+    program_folders: ClassVar[tuple[str, ...]]
+    variable: ClassVar[str]
+    # The data is thrown away: stop in the fastest way that leaves nothing outside of the folder.
+    stop_signal: ClassVar[signal.Signals]
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def create_command(self) -> list[str]:
+        """The command that makes the data folder."""
+        raise NotImplementedError
+
+    def serve_command(self) -> list[str]:
+        """The command that is the server, in the foreground."""
+        raise NotImplementedError
+
+    def ask_command(self) -> list[str]:
+        """The command that succeeds once the server answers queries."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        self.started = time.monotonic()
+        self.folder.mkdir()
+        if AS_ROOT:
+            shutil.chown(self.folder, self.user, self.user)
+        self.process = self._spawn(self.create_command())
+        if self.process.wait():
+            raise self._failure('could not create its data')
+        self.process = self._spawn(self.serve_command())
+
+    def wait(self) -> None:
+        while not self._answers():
+            if self.process is None or self.process.poll() is not None:
+                raise self._failure('ended before it answered')
+            if time.monotonic() - self.started > STARTUP:
+                raise self._failure(f'did not answer within {STARTUP} s')
+            time.sleep(0.1)
+        say(f'{self.name}: {HOST}:{self.port}, up in {time.monotonic() - self.started:.1f} s')
+
+    def stop(self) -> None:
+        if self.process is not None:
+            end(self.process, self.stop_signal)
+
+    def program(self, name: str) -> str:
+        path = os.pathsep.join((os.environ.get('PATH', os.defpath), *self._program_folders()))
+        found = shutil.which(name, path=path)
+        if found is None:
+            raise ServerError(f'{self.name}: no program {name} here: install {self.package}')
+        return found
+
+    def _program_folders(self) -> list[str]:
+        """Existing folders, those of the newest version first."""
+        root = Path('/')
+        found = [path for glob in self.program_folders for path in root.glob(glob)]
+        return [str(path) for path in sorted(found, key=version_in, reverse=True)]
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        user = self.user if AS_ROOT else None
+        with self.log.open('ab') as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                # Out of reach of the terminal's Ctrl-C: the command ends before its servers do.
+                start_new_session=True,
+                preexec_fn=die_with_parent(self.stop_signal),
+            )
+
+    def _answers(self) -> bool:
+        asked = subprocess.run(
+            self.ask_command(), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        return asked.returncode == 0
+
+    @property
+    def log(self) -> Path:
+        return self.folder / 'log'
+
+    def _failure(self, what: str) -> ServerError:
+        tail = self.log.read_text(errors='replace').splitlines()[-30:]
+        return ServerError('\n    '.join((f'{self.name} {what}. The end of its log:', *tail)))
+
+
+class MariaDB(Server):
+    name = 'mariadb'
+    package = 'mariadb-server'
+    user = 'mysql'
+    program_folders = ('usr/sbin', 'usr/libexec')
+    variable = 'NOVA_CELLMAP_TEST_MARIADB_URL'
+    stop_signal = signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        return f'mysql+pymysql://root@{HOST}:{self.port}/'
+
+    def create_command(self) -> list[str]:
+        return [
+            self.program('mariadb-install-db'),
+            '--no-defaults',
+            '--auth-root-authentication-method=normal',
+            '--skip-test-db',
+            f'--datadir={self.folder}/data',
+        ]
+
+    def serve_command(self) -> list[str]:
+        return [
+            self.program('mariadbd'),
+            '--no-defaults',
+            f'--datadir={self.folder}/data',
+            f'--tmpdir={self.folder}',
+            # Within the data folder: a socket's full path may be too long.
+            '--socket=socket',
+            f'--pid-file={self.folder}/pid',
+            f'--bind-address={HOST}',
+            f'--port={self.port}',
+            '--skip-name-resolve',
+            '--max-connections=500',
+            '--character-set-server=utf8mb4',
+            '--innodb-flush-log-at-trx-commit=0',
+            '--skip-innodb-doublewrite',
+        ]
+
+    def ask_command(self) -> list[str]:
+        program = self.program('mariadb')
+        address = [f'--host={HOST}', f'--port={self.port}', '--user=root']
+        return [program, '--no-defaults', *address, '--execute=SELECT 1']
+
+
+class PostgreSQL(Server):
+    name = 'postgresql'
+    package = 'postgresql'
+    user = 'postgres'
+    program_folders = ('usr/lib/postgresql/*/bin', 'usr/pgsql-*/bin')
+    variable = 'NOVA_CELLMAP_TEST_POSTGRESQL_URL'
+    # Killed outright, it would leave its shared memory behind.
+    stop_signal = signal.SIGQUIT
+
+    @property
+    def url(self) -> str:
+        return f'postgresql+psycopg2://postgres@{HOST}:{self.port}/postgres'
+
+    def create_command(self) -> list[str]:
+        login = ['--auth=trust', '--username=postgres']
+        text = ['--encoding=UTF8', '--locale=C']
+        return [self.program('initdb'), *login, *text, '--no-sync', f'{self.folder}/data']
+
+    def serve_command(self) -> list[str]:
+        settings = {
+            'listen_addresses': HOST,
+            'port': self.port,
+            'unix_socket_directories': '',
+            'max_connections': 500,
+            'fsync': 'off',
+            'synchronous_commit': 'off',
+            'full_page_writes': 'off',
+        }
+        options = [f'--{name}={value}' for name, value in settings.items()]
+        return [self.program('postgres'), '-D', f'{self.folder}/data', *options]
+
+    def ask_command(self) -> list[str]:
+        address = [f'--host={HOST}', f'--port={self.port}', '--username=postgres']
+        return [self.program('psql'), '--no-psqlrc', *address, '--command=SELECT 1']
+
+
+SERVERS: dict[str, type[Server]] = {server.name: server for server in (MariaDB, PostgreSQL)}
+
+
+def main(arguments: list[str]) -> int:
+    names, command = parse(arguments)
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # Under nohup a SIGHUP stays ignored. A shell's background job ignores SIGINT, but then
+        # whoever sends one to this very process means it.
+        if signum == signal.SIGINT or signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, interrupt)
+    try:
+        with running([SERVERS[name] for name in names]) as servers:
+            return run(command, {server.variable: server.url for server in servers})
+    except ServerError as error:
+        say(str(error))
+        return 1
+
+
+def parse(arguments: list[str]) -> tuple[list[str], list[str]]:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or '').split('\n', maxsplit=1)[0],
+        usage='%(prog)s run [--only SERVER] ... -- COMMAND [ARGUMENT ...]',
+    )
+    parser.add_argument('action', choices=['run'])
+    parser.add_argument('--only', action='append', choices=SERVERS, help='start this, not all')
+    # argparse's own treatment of '--' differs between versions, and COMMAND may have one itself.
+    end = arguments.index('--') if '--' in arguments else len(arguments)
+    options = parser.parse_args(arguments[:end])
+    command = arguments[end + 1 :]
+    if not command:
+        parser.error("no COMMAND after '--'")
+    return options.only or list(SERVERS), command
+
+
+@contextlib.contextmanager
+def running(kinds: list[type[Server]]) -> Iterator[list[Server]]:
+    """The servers, answering; gone with their data afterwards."""
+    ports = free_ports()
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(data_folder())
+        servers = [kind(folder / kind.name, next(ports)) for kind in kinds]
+        for server in servers:
+            stack.callback(server.stop)
+            server.start()
+        for server in servers:
+            server.wait()
+        yield servers
+
+
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
+    """A temporary folder that the servers' users may enter."""
+    with tempfile.TemporaryDirectory(
+        prefix='nova-cellmap-', dir=temporary_root(), ignore_cleanup_errors=True
+    ) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def temporary_root() -> Path:
+    """TMPDIR; but root's own may be closed to the users that the servers run as."""
+    root = Path(tempfile.gettempdir()).resolve()
+    open_to_all = all(folder.stat().st_mode & 0o001 for folder in (root, *root.parents))
+    return root if open_to_all or not AS_ROOT else Path('/tmp')
+
+
+def free_ports() -> Iterator[int]:
+    """Ports that nobody listens on, each once."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            probe.close()
+            yield port
+
+
+def run(command: list[str], variables: dict[str, str]) -> int:
+    """The command's exit status; what it left running in its process group is gone with it."""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=os.environ | variables,
+            # Its own, so that Ctrl-C reaches it once, through us.
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+    except OSError as error:
+        say(f'cannot run {command[0]}: {error.strerror}')
+        return 127
+    try:
+        returncode = process.wait()
+    except Interrupted as stop:
+        end(process, stop.signum)
+        raise
+    end(process, signal.SIGKILL)
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def end(leader: subprocess.Popen[bytes], signum: int) -> None:
+    """End a process and all of its group, by this signal if that does."""
+    signal_group(leader, signum)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        leader.wait(GRACE)
+    signal_group(leader, signal.SIGKILL)
+    leader.wait()
+
+
+def signal_group(leader: subprocess.Popen[bytes], signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signum)
+
+
+def interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    """Unwind, undisturbed by further signals."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signum)
+
+
+def die_with_parent(signum: int) -> Callable[[], None]:
+    """Have the kernel send a new process this signal should this one be killed outright."""
+    return lambda: LIBC.prctl(PR_SET_PDEATHSIG, signum)
+
+
+def version_in(path: Path) -> list[int]:
+    """The numbers in a path, to sort versions by."""
+    return [int(number) for number in re.findall(r'\d+', str(path))]
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
