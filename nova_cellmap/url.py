@@ -71,11 +71,11 @@ _PASSWORD = r':([^:@/,?#\s]+)@'
 _LOGIN = rf'[^:@/,?#\s]*{_PASSWORD}{_HOST}'
 _LOGINS = re.compile(rf'{_LOGIN}(?:,{_LOGIN})*(?:[/?#][^@]*)?')
 
-# A value ends where something like another parameter begins. It is at least one character, so
-# that the '&' a secret starts with does not end it.
+# A value ends where something like another parameter begins, but not right after a '=', which
+# is where a secret begins (again inside of an ODBC connection string).
 _PARAMETER = re.compile(
     r'[?&;#/\s][^?&;#/=\s]+=(?P<value>.+?)'
-    r'(?=&[A-Za-z0-9_.%+-]+=|&\{query\}(?:[&#]|\Z)|\Z)',
+    r'(?=(?<!=)&(?:[A-Za-z0-9_.%+-]+=|\{query\}(?:[&#]|\Z))|\Z)',
     re.S,
 )
 # A parameter's key, or a key or a URL inside of its value (as in an ODBC connection string).

@@ -26,6 +26,7 @@ import datetime
 import enum
 import functools
 import itertools
+import re
 from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar
 
 from oslo_db import api as oslo_db_api
@@ -97,10 +98,10 @@ def writer(context: RequestContext) -> Iterator[None]:
         yield
 
 
-def _reads(
+def reads(
     function: Callable[Concatenate[RequestContext, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
-    """Run *function* with ``context.connection`` open for reading."""
+    """Run *function* with ``context.connection`` open for reading, and try it again."""
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -113,10 +114,10 @@ def _reads(
     return call
 
 
-def _writes(
+def writes(
     function: Callable[Concatenate[RequestContext, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
-    """Run *function* with ``context.connection`` in a transaction, then commit."""
+    """Run *function* with ``context.connection`` in a transaction, and try it again."""
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -162,44 +163,49 @@ def _in_transaction(context: RequestContext) -> bool:
 def _errors_translated() -> Iterator[None]:
     try:
         yield
-    except db_exc.DBConnectionError as error:
-        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
-    except (db_exc.DBDeadlock, db_exc.RetryRequest) as error:
-        raise exception.DatabaseBusy() from error
-    except (db_exc.DBNonExistentTable, db_exc.DBNonExistentDatabase) as error:
-        raise exception.SchemaMissing() from error
-    except db_exc.DBError as error:
-        if _is_missing_column(error):
-            raise exception.SchemaMissing() from error
-        if isinstance(error, db_exc.DBDataError):
-            raise exception.InvalidInput(reason=_reason(error)) from error
-        raise exception.DatabaseError(reason=_reason(error)) from error
-    except (sa.exc.SQLAlchemyError, ValueError, OverflowError) as error:
-        # Drivers refuse some values themselves: a NUL character, half a surrogate
-        # pair, a number of more than 64 bits.
-        raise exception.InvalidInput(reason=str(error)) from error
+    except (
+        db_exc.DBError,
+        db_exc.DBInvalidUnicodeParameter,
+        db_exc.RetryRequest,
+        sa.exc.SQLAlchemyError,
+        ValueError,
+        OverflowError,
+    ) as error:
+        raise _translated(error) from error
 
 
-def _reason(error: db_exc.DBError) -> str:
-    """The driver's own words, without the statement and its parameters."""
-    cause = getattr(error.inner_exception, 'orig', None) or error.inner_exception or error
-    return str(cause)
+def _translated(error: Exception) -> exception.CellMapError:
+    """What callers may know of an error of oslo.db, SQLAlchemy or the driver."""
+    # SQLAlchemy wraps the driver's error, and oslo.db wraps that, though not always.
+    wrapped = getattr(error, 'inner_exception', None) or error
+    cause = getattr(wrapped, 'orig', None) or wrapped
+    if isinstance(error, db_exc.DBConnectionError) or _is_from_connecting(wrapped):
+        return exception.DatabaseUnreachable(reason=str(cause).strip())
+    if isinstance(error, (db_exc.DBDeadlock, db_exc.RetryRequest)):
+        return exception.DatabaseBusy()
+    if _MISSING.search(str(cause)):
+        return exception.SchemaMissing()
+    if isinstance(wrapped, sa.exc.DataError) or not isinstance(wrapped, sa.exc.DBAPIError):
+        # Drivers refuse some values before they ask the server.
+        return exception.InvalidInput(reason=str(cause))
+    return exception.DatabaseError(reason=str(cause))
 
 
-def _is_missing_column(error: db_exc.DBError) -> bool:
-    words = _reason(error).lower()
-    return (
-        'no such column' in words
-        or 'unknown column' in words
-        or 'has no column' in words
-        or ('column' in words and 'does not exist' in words)
-    )
+_MISSING = re.compile(
+    r'no such (table|column)|has no column|unknown column|'
+    r"(relation|column|table) .*(does not|doesn't) exist",
+    re.IGNORECASE,
+)
+
+
+def _is_from_connecting(error: Exception) -> bool:
+    return isinstance(error, sa.exc.OperationalError) and error.statement is None
 
 
 # Cells.
 
 
-@_writes
+@writes
 def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
     """Add a cell.
 
@@ -214,7 +220,7 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
     return _get_cell(context, values['uuid'])
 
 
-@_reads
+@reads
 def cell_mapping_get_by_uuid(context: RequestContext, uuid: str) -> Row:
     """The row of a cell.
 
@@ -223,7 +229,7 @@ def cell_mapping_get_by_uuid(context: RequestContext, uuid: str) -> Row:
     return _get_cell(context, uuid)
 
 
-@_reads
+@reads
 def cell_mapping_get_by_name(context: RequestContext, name: str) -> Row:
     """The row of the cell of that name; upper and lower case differ.
 
@@ -235,7 +241,7 @@ def cell_mapping_get_by_name(context: RequestContext, name: str) -> Row:
     return _cell(row)
 
 
-@_reads
+@reads
 def cell_mapping_get_all(
     context: RequestContext,
     *,
@@ -252,7 +258,7 @@ def cell_mapping_get_all(
     return _page(context, _cells, where, limit, marker)
 
 
-@_reads
+@reads
 def cell_mapping_get_by_project_id(
     context: RequestContext,
     project_id: str,
@@ -268,7 +274,7 @@ def cell_mapping_get_by_project_id(
     return _page(context, _cells, [_cells.c.uuid.in_(theirs.distinct())], limit, marker)
 
 
-@_writes
+@writes
 def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str, Any]) -> Row:
     """Change the columns that *values* names, and no other.
 
@@ -282,7 +288,7 @@ def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str,
     return _get_cell(context, uuid)
 
 
-@_writes
+@writes
 def cell_mapping_destroy(context: RequestContext, uuid: str) -> None:
     """Remove a cell, and its resume point with it.
 
@@ -322,7 +328,7 @@ _LOOKUP = (
 )
 
 
-@_writes
+@writes
 def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
     """Map an instance.
 
@@ -340,7 +346,7 @@ def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) 
     return _get_mapping(context, values['instance_uuid'])
 
 
-@_reads
+@reads
 def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:
     """The row of an instance.
 
@@ -349,7 +355,7 @@ def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid
     return _get_mapping(context, instance_uuid)
 
 
-@_writes
+@writes
 def instance_mapping_update(
     context: RequestContext,
     instance_uuid: str,
@@ -379,7 +385,7 @@ def instance_mapping_update(
     return row
 
 
-@_writes
+@writes
 def instance_mapping_destroy(context: RequestContext, instance_uuid: str) -> None:
     """Remove the mapping of an instance.
 
@@ -411,7 +417,7 @@ def _cell_is_there(values: Mapping[str, Any]) -> Iterator[None]:
 # Lists of mappings.
 
 
-@_reads
+@reads
 def instance_mapping_get_all(
     context: RequestContext,
     *,
@@ -436,7 +442,7 @@ def instance_mapping_get_all(
     return _with_cells(context, _page(context, _mappings, where, limit, marker))
 
 
-@_reads
+@reads
 def instance_mapping_get_by_cell_id(
     context: RequestContext,
     cell_id: int,
@@ -448,12 +454,15 @@ def instance_mapping_get_by_cell_id(
 
     :raises: MarkerNotFound, where that instance is not in the list
     """
+    if not isinstance(cell_id, int) or isinstance(cell_id, bool):
+        # MariaDB takes '1x' for 1.
+        raise exception.InvalidInput(reason=f'the id of a cell is a number, not {cell_id!r}')
     cell = sa.select(_cells.c.uuid).where(_cells.c.id == cell_id).scalar_subquery()
     rows = _page(context, _mappings, [_mappings.c.cell_uuid == cell], limit, marker)
     return _with_cells(context, rows)
 
 
-@_reads
+@reads
 def instance_mapping_get_by_instance_uuids(
     context: RequestContext,
     instance_uuids: Iterable[str],
@@ -502,7 +511,7 @@ def _with_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
 # Counts.
 
 
-@_reads
+@reads
 def instance_mapping_get_counts(
     context: RequestContext, project_id: str, user_id: str | None = None
 ) -> dict[str, dict[str, int]]:
@@ -521,7 +530,7 @@ def instance_mapping_get_counts(
     return counts
 
 
-@_reads
+@reads
 def instance_mapping_get_count_by_uuids_and_user(
     context: RequestContext, instance_uuids: Iterable[str], user_id: str
 ) -> int:
@@ -572,12 +581,12 @@ def instance_mapping_create_bulk(
     return total
 
 
-@_writes
+@writes
 def _create_chunk(context: RequestContext, chunk: Sequence[Mapping[str, Any]]) -> BulkResult:
     return _create_missing(context, chunk)
 
 
-@_writes
+@writes
 def instance_mapping_map_batch(
     context: RequestContext,
     cell_uuid: str,
@@ -610,7 +619,7 @@ def instance_mapping_map_batch(
     return result
 
 
-@_writes
+@writes
 def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Iterable[str]) -> int:
     """Remove the mappings of any number of instances, in one transaction.
 
@@ -686,7 +695,7 @@ def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int
 # How far map_instances has come.
 
 
-@_reads
+@reads
 def map_progress_get(context: RequestContext, cell_uuid: str) -> Row | None:
     """How far the run that was stopped had come in a cell.
 
@@ -700,7 +709,7 @@ def map_progress_get(context: RequestContext, cell_uuid: str) -> Row | None:
     return None if row is None else dict(row._mapping)
 
 
-@_writes
+@writes
 def map_progress_clear(context: RequestContext, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
     context.connection.execute(_progress.delete().where(_progress.c.cell_uuid == cell_uuid))

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import pathlib
 import re
-from typing import Any
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -25,6 +24,7 @@ from nova_cellmap.db import version_control
 
 LOG = logging.getLogger(__name__)
 
+_REPOSITORY = version_control.open_repository(migrate_repo)
 _DATABASE_ERRORS = (db_exc.DBError, sa_exc.SQLAlchemyError)
 _NOVA_TABLES = {'alembic_version', 'instance_mappings'}
 
@@ -62,12 +62,7 @@ def db_version(engine: sa.Engine | None = None) -> int:
 
 def latest_version() -> int:
     """The version that this release works with: the last one of the schema's history."""
-    return int(_repository().latest)
-
-
-def _repository() -> Any:
-    [path] = migrate_repo.__path__
-    return version_control.Repository(path)
+    return int(_REPOSITORY.latest)
 
 
 def _target(version: int | str | None) -> int:
@@ -95,21 +90,22 @@ def _connect(engine: sa.Engine | None) -> sa.Engine:
 
 
 def _version(engine: sa.Engine) -> int:
-    schema = version_control.ControlledSchema.find(engine, _repository())
-    if schema is not None:
-        return schema.version
-    _check_empty(engine)
+    # In this order: tables that another process makes meanwhile come after its row.
+    names = _tables_and_views(engine)
+    versions = version_control.versions(engine, _REPOSITORY)
+    if versions is not None and _REPOSITORY.id in versions:
+        return versions[_REPOSITORY.id]
+    if versions == {}:
+        # A process was killed before it put the first row in.
+        names.discard(_REPOSITORY.version_table)
+    if names:
+        raise _not_ours(names)
     return 0
 
 
-def _check_empty(engine: sa.Engine) -> None:
+def _tables_and_views(engine: sa.Engine) -> set[str]:
     inspector = sa.inspect(engine)
-    names = {*inspector.get_table_names(), *inspector.get_view_names()}
-    # A process was killed before it put the first row in.
-    if version_control.is_empty(engine, _repository()):
-        names.remove(_repository().version_table)
-    if names:
-        raise _not_ours(names)
+    return {*inspector.get_table_names(), *inspector.get_view_names()}
 
 
 def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
@@ -132,7 +128,7 @@ def _upgrade(engine: sa.Engine, target: int) -> None:
             version=target,
             reason=f'the database is at version {current}, and the schema only goes forward.',
         )
-    schema = version_control.ControlledSchema.find_or_create(engine, _repository())
+    schema = version_control.ControlledSchema.load_or_create(engine, _REPOSITORY)
     while schema.version < target:
         _run_next_script(schema)
 

@@ -161,11 +161,11 @@ def _sqlite_path(engine: sa.Engine) -> str | None:
 
 @contextlib.contextmanager
 def _open_lock_file(path: str) -> Iterator[_Lock]:
-    try:
-        file = pathlib.Path(path).open('a+')
-    except OSError as error:
-        raise exception.MigrationError(reason=f'the lock file cannot be opened: {error}') from None
-    with file:
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(pathlib.Path(path).open('a+'))
+        except OSError as error:
+            raise exception.MigrationError(reason=f'no lock file can be made: {error}') from None
         yield _FileLock(file)
 
 

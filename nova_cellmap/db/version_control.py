@@ -14,6 +14,8 @@ Nothing else in nova_cellmap knows of the library.
 
 from collections.abc import Iterator
 import contextlib
+import importlib
+import pathlib
 import sys
 import types
 from typing import Any
@@ -44,9 +46,8 @@ def _without_known_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         # Its string literals, where they are compiled for the first time.
         warnings.filterwarnings('ignore', message='.*invalid escape sequence')
-        # It imports pkg_resources, and loads scripts with load_module().
+        # What it imports, and what that does in turn.
         warnings.filterwarnings('ignore', message='.*pkg_resources')
-        warnings.filterwarnings('ignore', message='.*load_module')
         yield
 
 
@@ -56,7 +57,15 @@ with _without_changeset(), _without_known_warnings():
     from migrate.versioning import schema as migrate_schema
 
 
-Repository = migrate_repository.Repository
+def open_repository(package: types.ModuleType) -> Any:
+    """The library's ``Repository`` of a package that holds ``migrate.cfg`` and ``versions``.
+
+    Not for two threads at once: the library hands out what it has not read to the end yet.
+    """
+    [path] = package.__path__
+    repository = migrate_repository.Repository(path)
+    repository.package = package.__name__
+    return repository
 
 
 class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
@@ -71,26 +80,19 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
         self.load()
 
     @classmethod
-    def find(cls, engine: sa.Engine, repository: Any) -> 'ControlledSchema | None':
-        """The schema, or None where the database is not under the repository's control."""
-        if not _has_version_table(engine, repository):
-            return None
+    def load_or_create(cls, engine: sa.Engine, repository: Any) -> 'ControlledSchema':
         try:
             return cls(engine, repository)
         except migrate_exceptions.DatabaseNotControlledError:
-            return None
-
-    @classmethod
-    def find_or_create(cls, engine: sa.Engine, repository: Any) -> 'ControlledSchema':
-        schema = cls.find(engine, repository)
-        if schema is None:
-            schema = cls.create(engine, repository)
-        return schema
+            schema: ControlledSchema = cls.create(engine, repository)
+            return schema
 
     def load(self) -> sa.Row[Any]:
         mine = self.table.c.repository_id == str(self.repository.id)
-        with self.engine.connect() as connection:
-            row = connection.execute(sa.select(self.table).where(mine)).one_or_none()
+        row = None
+        if sa.inspect(self.engine).has_table(self.table.name):
+            with self.engine.connect() as connection:
+                row = connection.execute(sa.select(self.table).where(mine)).one_or_none()
         if row is None:
             raise migrate_exceptions.DatabaseNotControlledError(self.repository.id)
         self.version = row.version
@@ -114,8 +116,9 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
     def next_script(self) -> Any:
         """The script that leads to the version after this one."""
         script = self.repository.version(self.version + 1).script()
-        with _without_known_warnings():
-            script.module  # noqa: B018 - loads it
+        name = f'{self.repository.package}.versions.{pathlib.Path(script.path).stem}'
+        # The library would load it by a method that Python drops, as a top-level module.
+        script._module = importlib.import_module(name)
         return script
 
     @classmethod
@@ -131,12 +134,18 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
         return table
 
 
-def is_empty(engine: sa.Engine, repository: Any) -> bool:
-    """Whether the version table stands there without a row of anybody."""
-    if not _has_version_table(engine, repository):
-        return False
+def versions(engine: sa.Engine, repository: Any) -> dict[str, int] | None:
+    """What the version table says, by the repositories' ids; None where there is none."""
+    table = _version_table(repository)
+    inspector = sa.inspect(engine)
+    if not inspector.has_table(table.name):
+        return None
+    columns = {column['name'] for column in inspector.get_columns(table.name)}
+    if not columns.issuperset(table.columns.keys()):
+        # Somebody else's, of the same name.
+        return None
     with engine.connect() as connection:
-        return connection.execute(sa.select(_version_table(repository))).first() is None
+        return {row.repository_id: row.version for row in connection.execute(sa.select(table))}
 
 
 def _version_table(repository: Any) -> sa.Table:
@@ -147,13 +156,3 @@ def _version_table(repository: Any) -> sa.Table:
         sa.Column('repository_path', sa.Text),
         sa.Column('version', sa.Integer),
     )
-
-
-def _has_version_table(engine: sa.Engine, repository: Any) -> bool:
-    """Whether there is one, and it is not somebody else's table of the same name."""
-    wanted = _version_table(repository)
-    inspector = sa.inspect(engine)
-    if not inspector.has_table(wanted.name):
-        return False
-    columns = {column['name'] for column in inspector.get_columns(wanted.name)}
-    return columns.issuperset(wanted.columns.keys())

@@ -30,7 +30,7 @@ class Database(fixtures.Fixture):  # type: ignore[misc]
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def _setUp(self) -> None:
+    def _setUp(self) -> None:  # noqa: N802
         if self.kind == 'sqlite':
             folder = self.useFixture(fixtures.TempDir()).path
             self.url = f'sqlite:///{folder}/nova_cellmap.sqlite'
@@ -50,7 +50,8 @@ class Database(fixtures.Fixture):  # type: ignore[misc]
 
     def engine(self) -> sa.Engine:
         """The application's writer engine, after binding the process to the database."""
-        db_engine.configure(self.conf())
+        # The file need not survive a loss of power.
+        db_engine.configure(self.conf(sqlite_synchronous=False))
         return db_engine.writer_engine()
 
     def _create(self) -> str:

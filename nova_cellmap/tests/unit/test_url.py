@@ -19,7 +19,8 @@ import testtools
 from nova_cellmap import url
 
 DATABASE = '{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}'
-FIELD = re.compile(r'\{[a-z]+[0-9]*\}')
+# What may be a template's field and not a secret, also before another parameter.
+FIELD = re.compile(r'\{[a-z]+[0-9]*\}(&|\Z)')
 RABBIT = 'rabbit://u1:p1@h1:5672,u2:p2@h2:5673/vhost?ssl=1'
 
 # Characters that mean something in a URL or in a template, among those that do not.
@@ -55,7 +56,7 @@ PLACES = (
     'mssql+pyodbc:///?odbc_connect=DRIVER=x;UID=nova;PWD={}',
     'kafka://h1:9092,h2:9092/?access_token={}#f',
     'sqlite:////var/lib/x.sqlite?pass_phrase={}',
-    'nova:{}@db.example.org/x',
+    '//nova:{}@db.example.org/x',
     'password={}',
 )
 
@@ -164,15 +165,17 @@ class MaskLaws(testtools.TestCase):
     @hypothesis.given(st.sampled_from(PLACES), SECRETS)
     @hypothesis.settings(max_examples=1500, deadline=None)
     def test_secret_never_appears(self, place: str, secret: str) -> None:
-        hypothesis.assume('***' not in secret and not FIELD.fullmatch(secret))
+        # '*&b=c' would be found in 'password=***&b=c'.
+        hypothesis.assume(not secret.startswith('*') and not FIELD.match(secret))
         hypothesis.assume(secret not in url.mask(place.format('\0')))
         self.assertNotIn(secret, url.mask(place.format(secret)))
 
     @hypothesis.given(SECRETS.filter(lambda secret: secret[0].isalpha() and '***' not in secret))
     @hypothesis.settings(deadline=None)
     def test_secret_in_the_place_of_a_port_never_appears(self, secret: str) -> None:
-        for scheme in ('mysql', 'rabbit'):
-            self.assertNotIn(secret, url.mask(f'{scheme}://user:{secret}'))
+        for place in ('mysql://user:{}', 'rabbit://user:{}'):
+            hypothesis.assume(secret not in place.format('***'))
+            self.assertNotIn(secret, url.mask(place.format(secret)))
 
     @hypothesis.given(st.one_of(st.text(st.characters()), URLS))
     @hypothesis.settings(max_examples=1000, deadline=None)

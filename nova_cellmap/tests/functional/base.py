@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests on a real mapping database, on each kind there is."""
+
+import atexit
+import sys
+from typing import Any, ClassVar
+import uuid
+
+import hypothesis
+from oslo_config import cfg
+import sqlalchemy as sa
+import testtools
+
+import nova_cellmap
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import migration
+from nova_cellmap.db import models
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import fixtures
+
+KINDS = ('sqlite', 'mariadb', 'postgresql')
+
+# A test of a suite runs in several classes, and a database takes the time that it takes.
+hypothesis.settings.register_profile(
+    'nova_cellmap',
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.differing_executors,
+        hypothesis.HealthCheck.too_slow,
+    ],
+)
+hypothesis.settings.load_profile('nova_cellmap')
+
+# One database a kind for all tests of the process: its schema takes longer than a test.
+_databases: dict[str, fixtures.Database] = {}
+
+
+def on_each_database(suite: Any) -> None:
+    """Have the tests of a class run on each kind of database.
+
+    ``Lookup`` becomes ``LookupSqlite``, ``LookupMariadb`` and ``LookupPostgresql``.
+    """
+    module = sys.modules[suite.__module__]
+    for kind in KINDS:
+        name = f'{suite.__name__}{kind.capitalize()}'
+        members = {'kind': kind, '__module__': suite.__module__, '__doc__': suite.__doc__}
+        setattr(module, name, type(suite)(name, (suite,), members))
+
+
+def new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+class TestCase(testtools.TestCase):
+    """A test with a mapping database of its own, the schema up to date and no rows in it."""
+
+    kind: ClassVar[str] = 'sqlite'
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.database = _database(self.kind)
+        self.conf = self.make_conf()
+        nova_cellmap.configure(self.conf)
+        self.addCleanup(_empty, self.conf)
+        self.context = RequestContext(user_id='user', project_id='project', overwrite=False)
+
+    def make_conf(self) -> cfg.ConfigOpts:
+        return self.database.conf()
+
+    def execute(self, statement: Any) -> Any:
+        """Run a statement past the function layer."""
+        with db_engine.writer_engine().begin() as connection:
+            result = connection.execute(statement)
+            return result.all() if result.returns_rows else result.rowcount
+
+    def make_cell(self, **values: Any) -> CellMapping:
+        """A cell that is there."""
+        needed = {
+            'uuid': new_uuid(),
+            'transport_url': 'none:///',
+            'database_connection': 'none:///',
+        }
+        cell = CellMapping(self.context, **{**needed, **values})
+        cell.create()
+        return cell
+
+    def new_mapping(self, **values: Any) -> InstanceMapping:
+        """A mapping that has not been created."""
+        owner = {'instance_uuid': new_uuid(), 'project_id': 'project', 'user_id': 'user'}
+        return InstanceMapping(self.context, **{**owner, **values})
+
+    def make_mapping(self, **values: Any) -> InstanceMapping:
+        """A mapping that is there."""
+        mapping = self.new_mapping(**values)
+        mapping.create()
+        return mapping
+
+
+def _database(kind: str) -> fixtures.Database:
+    if kind not in _databases:
+        database = fixtures.Database(kind)
+        database.setUp()
+        atexit.register(database.cleanUp)
+        migration.db_sync(engine=database.engine())
+        _databases[kind] = database
+    return _databases[kind]
+
+
+def _empty(conf: cfg.ConfigOpts) -> None:
+    nova_cellmap.configure(conf)
+    with db_engine.writer_engine().begin() as connection:
+        for table in reversed(models.metadata.sorted_tables):
+            connection.execute(sa.delete(table))
+    db_engine.dispose()

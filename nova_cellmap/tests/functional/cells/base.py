@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests on a mapping database and on the databases of cells, all of one kind."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from nova_cellmap.db import models
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.tests import fixtures
+from nova_cellmap.tests import nova_cell
+from nova_cellmap.tests.functional import base
+
+_mappings = models.instance_mapping
+
+
+class TestCase(base.TestCase):
+    """A test with one cell, ``cell1``; its database is ``nova``, of Nova's shape and empty."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.nova = self.new_nova()
+        self.cell = self.make_cell(name='cell1', database_connection=url_of(self.nova))
+
+    def new_database(self) -> sa.Engine:
+        """An empty database."""
+        database = self.useFixture(fixtures.Database(self.kind))
+        return sa.create_engine(database.url, poolclass=sa.NullPool)
+
+    def new_nova(self) -> sa.Engine:
+        """A cell's database without instances."""
+        engine = self.new_database()
+        nova_cell.create(engine)
+        return engine
+
+    def new_cell(self, name: str) -> tuple[CellMapping, sa.Engine]:
+        """One cell more, with its database."""
+        nova = self.new_nova()
+        return self.make_cell(name=name, database_connection=url_of(nova)), nova
+
+    def mapped(self) -> dict[str, str | None]:
+        """The cell of each instance that has a mapping."""
+        rows = self.execute(sa.select(_mappings.c.instance_uuid, _mappings.c.cell_uuid))
+        cells = {row.instance_uuid: row.cell_uuid for row in rows}
+        self.assertEqual(len(rows), len(cells))
+        return cells
+
+    def progress(self) -> Any:
+        """The resume point of ``cell1``; None where there is none."""
+        table = models.map_progress
+        rows = self.execute(table.select().where(table.c.cell_uuid == self.cell.uuid))
+        return rows[0] if rows else None
+
+
+def url_of(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def instances_in(nova: sa.Engine) -> dict[str, int]:
+    """The id of each instance of a cell that is not hidden, by uuid."""
+    table = nova_cell.instances
+    query = sa.select(table.c.uuid, table.c.id).where(table.c.hidden.is_not(True))
+    with nova.connect() as connection:
+        return {row.uuid: row.id for row in connection.execute(query.order_by(table.c.id))}

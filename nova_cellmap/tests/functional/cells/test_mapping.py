@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Filling the mapping from a cell's database."""
+
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.cells import mapping
+from nova_cellmap.db import models
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import nova_cell
+from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.cells import base as cells_base
+
+_instances = nova_cell.instances
+_mappings = models.instance_mapping
+
+
+class _Case(cells_base.TestCase):
+    def map(self, cell: CellMapping | None = None, **options: Any) -> mapping.Run:
+        return mapping.map_instances(self.context, cell or self.cell, **options)
+
+    def add(self, **values: Any) -> str:
+        return nova_cell.add(self.nova, **values)
+
+    def assert_run(self, run: mapping.Run, done: bool = True, **counts: int) -> None:
+        """A run with these counts, and 0 of what is not named."""
+        names = ('created', 'existing', 'hidden', 'conflicts')
+        expected = {**dict.fromkeys(names, 0), **counts, 'done': done}
+        self.assertEqual(expected, {name: getattr(run, name) for name in expected})
+
+
+@base.on_each_database
+class MapInstances(_Case):
+    def test_an_instance_is_mapped_with_its_owner(self) -> None:
+        uuid = self.add(project_id='projéct ☁', user_id='üser')
+        self.assert_run(self.map(), created=1)
+        found = InstanceMapping.get_by_instance_uuid(self.context, uuid)
+        self.assertEqual(self.cell.uuid, found.cell_uuid)
+        self.assertEqual(('projéct ☁', 'üser'), (found.project_id, found.user_id))
+        self.assertIs(False, found.queued_for_delete)
+        self.assertIsNotNone(found.created_at)
+
+    def test_all_of_a_large_cell_are_mapped(self) -> None:
+        nova_cell.fill(self.nova, 2500, hidden=0.1)
+        instances = cells_base.instances_in(self.nova)
+        run = self.map()
+        self.assert_run(run, created=len(instances), hidden=2500 - len(instances))
+        self.assertEqual(dict.fromkeys(instances, self.cell.uuid), self.mapped())
+
+    def test_an_empty_cell(self) -> None:
+        self.assert_run(self.map())
+        self.assertEqual({}, self.mapped())
+
+    def test_deleted_and_soft_deleted_ones_are_queued_for_delete(self) -> None:
+        for values, queued in (
+            ({'id': 7, 'deleted': 7, 'vm_state': 'deleted'}, True),
+            ({'vm_state': 'soft-delete'}, True),
+            ({'vm_state': 'error'}, False),
+        ):
+            uuid = self.add(**values)
+            self.map()
+            found = InstanceMapping.get_by_instance_uuid(self.context, uuid)
+            self.assertIs(queued, found.queued_for_delete, values)
+
+    def test_hidden_rows_are_left_out(self) -> None:
+        self.add(hidden=True)
+        self.assert_run(self.map(), hidden=1)
+        self.assertEqual({}, self.mapped())
+
+    def test_the_hidden_half_of_a_move_is_no_conflict(self) -> None:
+        other, nova = self.new_cell('other')
+        uuid = nova_cell.add(nova)
+        self.add(uuid=uuid, hidden=True)
+        self.map(other)
+        self.assert_run(self.map(), hidden=1)
+        self.assertEqual({uuid: other.uuid}, self.mapped())
+
+    def test_an_instance_of_another_cell_is_a_conflict_and_left_as_it_is(self) -> None:
+        other = self.make_cell(name='other')
+        uuid = self.add(project_id='theirs')
+        self.make_mapping(instance_uuid=uuid, cell_uuid=other.uuid, project_id='ours')
+        [before] = self.execute(_mappings.select())
+        self.assert_run(self.map(), conflicts=1)
+        self.assertEqual([before], self.execute(_mappings.select()))
+
+    def test_what_is_mapped_already_is_left_as_it_is(self) -> None:
+        uuid = self.add(project_id='theirs', vm_state='soft-delete')
+        self.make_mapping(instance_uuid=uuid, cell_uuid=self.cell.uuid, project_id='ours')
+        [before] = self.execute(_mappings.select())
+        self.assert_run(self.map(), existing=1)
+        self.assertEqual([before], self.execute(_mappings.select()))
+
+    def test_an_instance_that_is_mapped_to_no_cell_is_placed(self) -> None:
+        uuid = self.add()
+        self.make_mapping(instance_uuid=uuid, cell_uuid=None)
+        self.assert_run(self.map(), created=1)
+        self.assertEqual({uuid: self.cell.uuid}, self.mapped())
+
+    def test_an_instance_without_a_project_is_a_conflict(self) -> None:
+        self.add(project_id=None)
+        uuid = self.add(user_id=None)
+        self.assert_run(self.map(), created=1, conflicts=1)
+        self.assertEqual({uuid: self.cell.uuid}, self.mapped())
+
+    def test_a_second_run_changes_nothing(self) -> None:
+        nova_cell.fill(self.nova, 30)
+        self.map()
+        before = self.execute(_mappings.select())
+        self.assert_run(self.map(), existing=30)
+        self.assertEqual(before, self.execute(_mappings.select()))
+
+    def test_instances_that_appear_during_a_run_are_mapped(self) -> None:
+        self.add()
+        new: list[str] = []
+        run = self.map(on_batch=lambda run: len(new) < 3 and new.append(self.add()))
+        self.assert_run(run, created=4)
+
+    def test_gaps_in_the_ids(self) -> None:
+        numbers = (3, 4, 1000, 2**31 - 2)
+        for number in numbers:
+            self.add(id=number)
+        batches: list[int] = []
+        run = self.map(batch_size=2, on_batch=lambda run: batches.append(run.last_id))
+        self.assert_run(run, created=4)
+        self.assertEqual([4, 2**31 - 2], batches)
+
+    def test_each_batch_is_told_with_how_far_the_run_has_come(self) -> None:
+        for number in (5, 6, 9):
+            self.add(id=number)
+        told: list[tuple[int, ...]] = []
+        self.map(
+            batch_size=2,
+            on_batch=lambda run: told.append((run.first_id, run.last_id, run.end_id, run.rows)),
+        )
+        self.assertEqual([(0, 6, 9, 2), (0, 9, 9, 3)], told)
+
+    def test_a_cell_that_is_removed_meanwhile(self) -> None:
+        nova_cell.fill(self.nova, 2)
+
+        def remove(run: mapping.Run) -> None:
+            self.execute(_mappings.delete())
+            self.cell.destroy()
+
+        self.assertRaises(exception.CellMappingNotFound, self.map, batch_size=1, on_batch=remove)
+        self.assertEqual({}, self.mapped())
+
+
+@base.on_each_database
+class Resume(_Case):
+    """A run that was stopped is gone on from."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for number in range(1, 8):
+            self.add(id=number * 10, hidden=number == 2)
+
+    def test_it_goes_on_exactly_behind(self) -> None:
+        self.assert_run(self.map(max_count=3), done=False, created=2, hidden=1)
+        self.assertEqual(30, self.progress().last_instance_id)
+        run = self.map(max_count=3)
+        self.assert_run(run, done=False, created=3)
+        self.assertEqual((30, 60), (run.first_id, run.last_id))
+        self.assert_run(self.map(max_count=3), created=1)
+
+    def test_batches_of_any_size_keep_to_the_count(self) -> None:
+        self.assert_run(self.map(max_count=5, batch_size=2), done=False, created=4, hidden=1)
+        self.assertEqual(50, self.progress().last_instance_id)
+
+    def test_a_count_of_exactly_what_there_is_comes_to_the_end(self) -> None:
+        self.assert_run(self.map(max_count=7), created=6, hidden=1)
+        self.assertIsNone(self.progress())
+
+    def test_reset_begins_anew(self) -> None:
+        self.map(max_count=3)
+        run = self.map(reset=True)
+        self.assertEqual(0, run.first_id)
+        self.assert_run(run, created=4, existing=2, hidden=1)
+
+    def test_the_end_leaves_no_resume_point(self) -> None:
+        self.map(max_count=3)
+        self.assertTrue(self.map().done)
+        self.assertIsNone(self.progress())
+        self.assert_run(self.map(), existing=6, hidden=1)
+
+    def test_the_conflicts_of_the_stopped_runs_count_in_the_last(self) -> None:
+        other = self.make_cell(name='other')
+        self.add(id=1, project_id=None)
+        uuid = self.add(id=2)
+        self.make_mapping(instance_uuid=uuid, cell_uuid=other.uuid)
+        self.assert_run(self.map(max_count=1), done=False, conflicts=1)
+        self.assert_run(self.map(max_count=1), done=False, conflicts=2)
+        self.assert_run(self.map(), created=6, hidden=1, conflicts=2)
+        self.assert_run(self.map(reset=True), existing=6, hidden=1, conflicts=2)
+
+    def test_a_cell_that_is_lost_in_the_midst_can_be_gone_on_with(self) -> None:
+        def rename(old: str, new: str) -> None:
+            with self.nova.begin() as connection:
+                connection.exec_driver_sql(f'ALTER TABLE {old} RENAME TO {new}')
+
+        self.assertRaises(
+            exception.CellUnreachable,
+            self.map,
+            batch_size=2,
+            on_batch=lambda run: rename('instances', 'lost'),
+        )
+        self.assertEqual(20, self.progress().last_instance_id)
+        rename('lost', 'instances')
+        self.assert_run(self.map(), created=5)
+
+    def test_cells_do_not_share_a_resume_point(self) -> None:
+        other, nova = self.new_cell('other')
+        nova_cell.fill(nova, 3)
+        self.map(max_count=3)
+        self.assert_run(self.map(other), created=3)
+        self.assertEqual(30, self.progress().last_instance_id)
+
+
+@base.on_each_database
+class Shapes(_Case):
+    """Tables of other releases than today's."""
+
+    def make_instances(self, *columns: Any) -> None:
+        """Another ``instances`` in the place of Nova's."""
+        metadata = sa.MetaData()
+        with self.nova.begin() as connection:
+            connection.execute(sa.schema.DropTable(_instances))
+            table = sa.Table('instances', metadata, *columns)
+            connection.execute(sa.schema.CreateTable(table))
+        self.table = table
+
+    def insert(self, **values: Any) -> str:
+        row = {'uuid': base.new_uuid(), 'project_id': 'p', 'user_id': 'u', **values}
+        with self.nova.begin() as connection:
+            connection.execute(self.table.insert().values(row))
+        return str(row['uuid'])
+
+    def needed(self) -> dict[str, Any]:
+        """The columns that mapping needs, by name."""
+        columns = {'id': sa.Column('id', sa.Integer, primary_key=True)}
+        for name in ('uuid', 'project_id', 'user_id', 'vm_state'):
+            columns[name] = sa.Column(name, sa.String(255))
+        return columns | {'deleted': sa.Column('deleted', sa.Integer)}
+
+    def queued(self, uuid: str) -> bool:
+        return InstanceMapping.get_by_instance_uuid(self.context, uuid).queued_for_delete
+
+    def test_a_table_without_hidden(self) -> None:
+        self.make_instances(*self.needed().values())
+        live, gone = self.insert(deleted=0), self.insert(deleted=2)
+        self.assert_run(self.map(), created=2)
+        self.assertEqual((False, True), (self.queued(live), self.queued(gone)))
+
+    def test_null_is_neither_hidden_nor_deleted(self) -> None:
+        uuid = self.add(hidden=None, deleted=None, vm_state=None, user_id=None)
+        self.assert_run(self.map(), created=1)
+        self.assertFalse(self.queued(uuid))
+
+    def test_columns_of_other_types(self) -> None:
+        columns = self.needed() | {
+            'id': sa.Column('id', sa.BigInteger, primary_key=True, autoincrement=False),
+            'uuid': sa.Column('uuid', sa.CHAR(36)),
+            'project_id': sa.Column('project_id', sa.Text),
+            'deleted': sa.Column('deleted', sa.BigInteger),
+            'hidden': sa.Column('hidden', sa.SmallInteger),
+        }
+        self.make_instances(*columns.values())
+        live = self.insert(id=2**31, deleted=0, hidden=0)
+        gone = self.insert(id=2**62, deleted=2**62, hidden=0)
+        self.insert(id=2**62 + 1, deleted=0, hidden=1)
+        self.assert_run(self.map(max_count=1), done=False, created=1)
+        self.assertEqual(2**31, self.progress().last_instance_id)
+        self.assert_run(self.map(max_count=1), done=False, created=1)
+        self.assert_run(self.map(), hidden=1)
+        self.assertEqual((False, True), (self.queued(live), self.queued(gone)))
+
+    def test_a_database_without_instances_is_refused(self) -> None:
+        cell = self.make_cell(database_connection=cells_base.url_of(self.new_database()))
+        error = self.assertRaises(exception.NotACellDatabase, self.map, cell)
+        self.assertIn('no table instances', str(error))
+
+    def test_instances_without_a_column_that_is_needed_are_refused(self) -> None:
+        columns = self.needed()
+        del columns['project_id'], columns['vm_state']
+        self.make_instances(*columns.values())
+        error = self.assertRaises(exception.NotACellDatabase, self.map)
+        self.assertIn('lacks project_id, vm_state', str(error))
+        self.assertIn('cell1', str(error))
+
+
+class _Row:
+    """What may be in a cell, and how it is mapped before."""
+
+    strategy = st.fixed_dictionaries(
+        {
+            'project_id': st.sampled_from(('p', 'q', None)),
+            'deleted': st.sampled_from((0, 0, 1, None)),
+            'vm_state': st.sampled_from(('active', 'soft-delete', None)),
+            'hidden': st.sampled_from((False, False, True, None)),
+        }
+    )
+    standing = st.sampled_from(('no mapping', 'no mapping', 'here', 'elsewhere', 'nowhere'))
+
+
+@base.on_each_database
+class AnyCell(_Case):
+    @hypothesis.settings(max_examples=30, deadline=None)
+    @hypothesis.given(
+        st.lists(st.tuples(_Row.strategy, _Row.standing), max_size=12),
+        st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4)), max_size=5),
+    )
+    def test_any_runs_map_as_they_promise(
+        self, rows: list[tuple[dict[str, Any], str]], runs: list[tuple[int, int]]
+    ) -> None:
+        self.execute(_mappings.delete())
+        self.execute(models.map_progress.delete())
+        with self.nova.begin() as connection:
+            connection.execute(_instances.delete())
+        cells = {'here': self.cell.uuid, 'elsewhere': self.other.uuid, 'nowhere': None}
+        expected: dict[str, str | None] = {}
+        conflicts = 0
+        for values, standing in rows:
+            uuid = self.add(**values)
+            if standing in cells:
+                self.make_mapping(instance_uuid=uuid, cell_uuid=cells[standing])
+                expected[uuid] = cells[standing]
+            if values['hidden']:
+                continue
+            if values['project_id'] is None or standing == 'elsewhere':
+                conflicts += 1
+            else:
+                expected[uuid] = self.cell.uuid
+
+        for max_count, batch_size in runs:
+            if self.map(max_count=max_count, batch_size=batch_size).done:
+                break
+        last = self.map(reset=False)
+
+        self.assertEqual(expected, self.mapped())
+        self.assertTrue(last.done)
+        self.assertEqual(conflicts, last.conflicts)
+        self.assertIsNone(self.progress())
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.make_cell(name='other')

@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: Apache-2.0
+"""InstanceMapping and InstanceMappingList, on each kind of database."""
+
+from collections.abc import Callable
+import copy
+from typing import Any
+
+import hypothesis
+from hypothesis import strategies as st
+from oslo_versionedobjects import exception as library_exception
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap import objects
+from nova_cellmap.db import engine
+from nova_cellmap.db import models
+from nova_cellmap.tests.functional import base
+
+InstanceMapping = objects.InstanceMapping
+InstanceMappingList = objects.InstanceMappingList
+
+
+class _Case(base.TestCase):
+    def get(self, mapping: InstanceMapping) -> InstanceMapping:
+        return InstanceMapping.get_by_instance_uuid(self.context, mapping.instance_uuid)
+
+    def uuids(self, mappings: Any) -> list[str]:
+        return [mapping.instance_uuid for mapping in mappings]
+
+
+@base.on_each_database
+class Mapping(_Case):
+    def test_a_mapping_is_found_as_it_was_created(self) -> None:
+        created = self.make_mapping(cell_mapping=self.make_cell(name='here'))
+        found = self.get(created)
+        self.assertEqual(created.obj_to_primitive(), found.obj_to_primitive())
+        self.assertEqual('here', found.cell_mapping.name)
+        self.assertEqual(found.cell_uuid, found.cell_mapping.uuid)
+        self.assertIs(False, found.queued_for_delete)
+        self.assertIsNotNone(found.created_at.tzinfo)
+        self.assertEqual(set(), found.obj_what_changed())
+
+    def test_a_uuid_may_be_spelled_in_any_way(self) -> None:
+        mapping = self.make_mapping(instance_uuid='74F0B3A6C5764930A74935624F38B6BC')
+        self.assertEqual('74f0b3a6-c576-4930-a749-35624f38b6bc', mapping.instance_uuid)
+        for spelling in (mapping.instance_uuid.upper(), mapping.instance_uuid.replace('-', '')):
+            found = InstanceMapping.get_by_instance_uuid(self.context, spelling)
+            self.assertEqual(mapping.instance_uuid, found.instance_uuid)
+
+    def test_a_cell_may_be_given_by_its_uuid(self) -> None:
+        cell = self.make_cell()
+        mapping = self.make_mapping(cell_uuid=cell.uuid)
+        self.assertEqual(cell.uuid, mapping.cell_mapping.uuid)
+
+    def test_an_instance_may_be_in_no_cell_yet(self) -> None:
+        mapping = self.get(self.make_mapping())
+        self.assertIsNone(mapping.cell_uuid)
+        self.assertIsNone(mapping.cell_mapping)
+
+    def test_an_instance_is_mapped_once(self) -> None:
+        mapping = self.make_mapping()
+        again = self.new_mapping(instance_uuid=mapping.instance_uuid)
+        self.assertRaises(exception.InstanceMappingExists, again.create)
+        self.assertRaises(exception.ObjectActionError, mapping.create)
+
+    def test_what_a_mapping_needs(self) -> None:
+        mapping = InstanceMapping(self.context, user_id='user')
+        error = self.assertRaises(exception.ObjectActionError, mapping.create)
+        self.assertIn('instance_uuid, project_id', str(error))
+
+    def test_what_the_database_sets_cannot_be_given(self) -> None:
+        self.assertRaises(exception.ObjectActionError, self.new_mapping(id=7).create)
+        mapping = self.make_mapping()
+        mapping.created_at = None
+        self.assertRaises(exception.ObjectActionError, mapping.save)
+
+    def test_a_missing_cell_is_told_of(self) -> None:
+        new = self.new_mapping(cell_uuid=base.new_uuid())
+        self.assertRaises(exception.CellMappingNotFound, new.create)
+        mapping = self.make_mapping()
+        mapping.cell_uuid = base.new_uuid()
+        self.assertRaises(exception.CellMappingNotFound, mapping.save)
+
+    def test_what_names_a_missing_mapping_says_so(self) -> None:
+        mapping = self.make_mapping()
+        self.get(mapping).destroy()
+        mapping.project_id = 'other'
+        for call in (
+            mapping.save,
+            mapping.destroy,
+            lambda: self.get(mapping),
+            lambda: InstanceMapping.get_by_instance_uuid(self.context, 'no uuid'),
+            lambda: InstanceMapping.get_by_instance_uuid(self.context, None),
+        ):
+            self.assertRaises(exception.InstanceMappingNotFound, call)
+
+    def test_saving_nothing_still_notices_that_it_is_gone(self) -> None:
+        mapping = self.make_mapping()
+        self.get(mapping).destroy()
+        self.assertRaises(exception.InstanceMappingNotFound, mapping.save)
+
+    def test_the_instance_of_a_mapping_cannot_be_changed(self) -> None:
+        mapping = self.make_mapping()
+        self.assertRaises(
+            library_exception.ReadOnlyFieldError,
+            setattr,
+            mapping,
+            'instance_uuid',
+            base.new_uuid(),
+        )
+
+    def test_without_a_user(self) -> None:
+        mapping = self.get(self.make_mapping())
+        self.execute(models.instance_mapping.update().values(user_id=None))
+        mapping = self.get(mapping)
+        self.assertFalse('user_id' in mapping)
+        self.assertRaises(exception.ObjectActionError, getattr, mapping, 'user_id')
+        mapping.user_id = 'found'
+        mapping.save()
+        self.assertEqual('found', self.get(mapping).user_id)
+
+    def test_null_is_not_queued_for_delete(self) -> None:
+        mapping = self.make_mapping()
+        self.execute(models.instance_mapping.update().values(queued_for_delete=None))
+        self.assertIs(False, self.get(mapping).queued_for_delete)
+        [listed] = InstanceMappingList.get_by_project_id(self.context, 'project')
+        self.assertIs(False, listed.queued_for_delete)
+
+    def test_an_orphan_says_that_it_is_one(self) -> None:
+        mapping = InstanceMapping(instance_uuid=base.new_uuid(), cell_uuid=base.new_uuid())
+        for call in (mapping.create, mapping.save, lambda: mapping.cell_mapping):
+            self.assertRaises(library_exception.OrphanedObjectError, call)
+
+
+@base.on_each_database
+class Moves(_Case):
+    """A change of the cell is a compare-and-swap."""
+
+    def test_a_save_stores_what_was_changed_and_no_more(self) -> None:
+        mapping = self.make_mapping()
+        behind = self.get(mapping)
+        mapping.cell_mapping = self.make_cell()
+        mapping.save()
+        behind.queued_for_delete = True
+        behind.save()
+        self.assertEqual(mapping.cell_uuid, behind.cell_uuid)
+        self.assertIs(True, self.get(mapping).queued_for_delete)
+
+    def test_the_second_of_two_writers_is_told_which_cell_won(self) -> None:
+        for change in ('cell_mapping', 'cell_uuid'):
+            first = self.make_mapping()
+            second = self.get(first)
+            won, lost = self.make_cell(), self.make_cell()
+            self.change(first, change, won)
+            first.save()
+            self.change(second, change, lost)
+            error = self.assertRaises(exception.InstanceMappingConflict, second.save)
+            self.assertEqual(won.uuid, error.cell_uuid)
+            self.assertIn(won.uuid, str(error))
+            self.assertEqual(won.uuid, self.get(first).cell_uuid)
+
+    def test_also_where_both_want_the_same_cell(self) -> None:
+        cell = self.make_cell()
+        first = self.make_mapping()
+        second = self.get(first)
+        for mapping in (first, second):
+            mapping.cell_mapping = cell
+        first.save()
+        self.assertRaises(exception.InstanceMappingConflict, second.save)
+
+    def test_one_object_can_be_moved_again_and_again(self) -> None:
+        mapping = self.make_mapping()
+        for cell in (self.make_cell(), None, self.make_cell(), self.make_cell()):
+            mapping.cell_mapping = cell
+            mapping.save()
+            self.assertEqual(cell and cell.uuid, self.get(mapping).cell_uuid)
+            self.assertEqual(set(), mapping.obj_what_changed())
+
+    def test_none_unmaps(self) -> None:
+        for change in ('cell_mapping', 'cell_uuid'):
+            mapping = self.make_mapping(cell_mapping=self.make_cell())
+            setattr(mapping, change, None)
+            mapping.save()
+            self.assertIsNone(mapping.cell_mapping)
+            self.assertIsNone(self.get(mapping).cell_uuid)
+
+    def test_what_is_set_back_is_no_change(self) -> None:
+        one, two = self.make_cell(), self.make_cell()
+        first = self.make_mapping(cell_mapping=one)
+        second = self.get(first)
+        second.cell_mapping = two
+        second.save()
+        first.cell_mapping = one
+        first.project_id = 'other'
+        first.save()
+        self.assertEqual((two.uuid, 'other'), (first.cell_uuid, first.project_id))
+
+    def test_a_copy_compares_with_the_same_cell(self) -> None:
+        mapping = self.make_mapping()
+        copies = [
+            copy.deepcopy(mapping),
+            mapping.obj_clone(),
+            InstanceMapping.obj_from_primitive(mapping.obj_to_primitive(), self.context),
+        ]
+        mapping.cell_mapping = self.make_cell()
+        changed = InstanceMapping.obj_from_primitive(mapping.obj_to_primitive(), self.context)
+        mapping.save()
+        for each in copies:
+            each.cell_mapping = self.make_cell()
+        for each in [*copies, changed]:
+            self.assertRaises(exception.InstanceMappingConflict, each.save)
+
+    def test_an_object_that_was_never_loaded_compares_with_nothing(self) -> None:
+        mapping = self.make_mapping(cell_mapping=self.make_cell())
+        cell = self.make_cell()
+        blind = InstanceMapping(self.context, instance_uuid=mapping.instance_uuid)
+        blind.cell_mapping = cell
+        blind.save()
+        self.assertEqual(cell.uuid, self.get(mapping).cell_uuid)
+        self.assertEqual('project', blind.project_id)
+
+    def test_the_two_forms_of_the_cell_agree(self) -> None:
+        one, two = self.make_cell(), self.make_cell()
+        mapping = self.make_mapping(cell_mapping=one)
+        mapping.cell_mapping = two
+        self.assertEqual(two.uuid, mapping.cell_uuid)
+        mapping.cell_uuid = one.uuid
+        self.assertEqual(one.uuid, mapping.cell_mapping.uuid)
+        mapping.cell_uuid = None
+        self.assertIsNone(mapping.cell_mapping)
+
+    def change(self, mapping: InstanceMapping, name: str, cell: Any) -> None:
+        setattr(mapping, name, cell if name == 'cell_mapping' else cell.uuid)
+
+
+@base.on_each_database
+class Lists(_Case):
+    def test_lists(self) -> None:
+        one, two = self.make_cell(), self.make_cell()
+        made = [
+            self.make_mapping(cell_mapping=one, project_id='a'),
+            self.make_mapping(cell_mapping=two, project_id='a', queued_for_delete=True),
+            self.make_mapping(cell_mapping=one, project_id='b'),
+            self.make_mapping(project_id='a'),
+        ]
+        uuids = self.uuids(made)
+        everyone = InstanceMappingList
+        for expected, found in (
+            ([0, 1, 2, 3], everyone.get_all(self.context)),
+            ([2], everyone.get_all(self.context, 'b', one.uuid)),
+            ([0, 1, 3], everyone.get_by_project_id(self.context, 'a')),
+            ([1], everyone.get_by_project_id(self.context, 'a', limit=1, marker=uuids[0])),
+            ([0, 2], everyone.get_by_cell_uuid(self.context, one.uuid)),
+            ([0, 2], everyone.get_by_cell_uuid(self.context, one.uuid.upper())),
+            ([2], everyone.get_by_cell_uuid(self.context, one.uuid, marker=uuids[0].upper())),
+            ([], everyone.get_by_cell_uuid(self.context, None)),
+            ([0, 2], everyone.get_by_cell_id(self.context, one.id)),
+            ([0], everyone.get_by_cell_id(self.context, one.id, limit=1)),
+            ([0, 3], everyone.get_by_instance_uuids(self.context, [uuids[3], uuids[0], 'x'])),
+            ([3], everyone.get_by_instance_uuids(self.context, uuids, marker=uuids[2])),
+            ([], everyone.get_not_deleted_by_cell_and_project(self.context, two.uuid, 'a')),
+            ([0, 2], everyone.get_not_deleted_by_cell_and_project(self.context, one.uuid, None)),
+            ([0], everyone.get_not_deleted_by_cell_and_project(self.context, one.uuid, 'a', 5)),
+        ):
+            self.assertEqual([uuids[number] for number in expected], self.uuids(found))
+            self.assertEqual(set(), found.obj_what_changed())
+
+    def test_a_list_holds_what_a_lookup_finds(self) -> None:
+        cell = self.make_cell()
+        made = [self.make_mapping(cell_mapping=cell), self.make_mapping()]
+        for mapping, listed in zip(made, InstanceMappingList.get_all(self.context), strict=True):
+            self.assertEqual(self.get(mapping).obj_to_primitive(), listed.obj_to_primitive())
+
+    def test_a_list_reads_each_cell_once(self) -> None:
+        cells = [self.make_cell(), self.make_cell(), None]
+        for number in range(9):
+            self.make_mapping(cell_mapping=cells[number % 3])
+        statements = self.count_statements(
+            lambda: [mapping.cell_mapping for mapping in InstanceMappingList.get_all(self.context)]
+        )
+        self.assertEqual(2, statements)
+
+    def test_a_project_must_be_named(self) -> None:
+        self.make_mapping()
+        for call in (
+            InstanceMappingList.get_by_project_id,
+            InstanceMappingList.get_counts,
+            lambda ctxt, _: InstanceMappingList.get_count_by_uuids_and_user(ctxt, [], None),
+        ):
+            self.assertRaises(exception.InvalidInput, call, self.context, None)
+
+    def test_a_marker_must_be_in_the_list(self) -> None:
+        theirs = self.make_mapping(project_id='theirs')
+        for marker in (theirs.instance_uuid, base.new_uuid(), 'no uuid', ''):
+            self.assertRaises(
+                exception.MarkerNotFound,
+                InstanceMappingList.get_by_project_id,
+                self.context,
+                'mine',
+                marker=marker,
+            )
+
+    @hypothesis.settings(max_examples=25)
+    @hypothesis.given(st.lists(st.sampled_from('ab'), max_size=12), st.integers(1, 13))
+    def test_pages_are_the_list(self, projects: list[str], size: int) -> None:
+        self.execute(sa.delete(models.instance_mapping))
+        for project in projects:
+            self.make_mapping(project_id=project)
+        for get in (
+            lambda **page: InstanceMappingList.get_by_project_id(self.context, 'a', **page),
+            lambda **page: InstanceMappingList.get_all(self.context, **page),
+        ):
+            self.assertEqual(self.uuids(get()), self.uuids(self.in_pages(get, size)))
+
+    def in_pages(self, get: Callable[..., Any], size: int) -> list[Any]:
+        found: list[Any] = []
+        while page := get(limit=size, marker=found[-1].instance_uuid if found else None).objects:
+            found += page
+        return found
+
+    def count_statements(self, call: Callable[[], Any]) -> int:
+        statements: list[str] = []
+        listen = lambda *args: statements.append(args[2])  # noqa: E731
+        engines = {engine.writer_engine(), engine.manager().reader.get_engine()}
+        for each in engines:
+            sa.event.listen(each, 'before_cursor_execute', listen)
+        call()
+        for each in engines:
+            sa.event.remove(each, 'before_cursor_execute', listen)
+        return len([text for text in statements if text.startswith('SELECT')])
+
+
+@base.on_each_database
+class Many(_Case):
+    def test_create_bulk_tells_apart_what_it_did(self) -> None:
+        one, two = self.make_cell(), self.make_cell()
+        other, none = self.make_mapping(cell_mapping=two), self.make_mapping()
+        new = [self.new_mapping(cell_mapping=one) for _ in range(3)]
+        conflicting = [
+            self.new_mapping(instance_uuid=each.instance_uuid, cell_mapping=one)
+            for each in (other, none)
+        ]
+        result = InstanceMappingList.create_bulk(self.context, [*new, *conflicting])
+        conflicts = {other.instance_uuid: two.uuid, none.instance_uuid: None}
+        self.assertEqual({'created': 3, 'existing': 0, 'conflicts': conflicts}, result)
+        result = InstanceMappingList.create_bulk(self.context, new)
+        self.assertEqual({'created': 0, 'existing': 3, 'conflicts': {}}, result)
+
+    def test_a_list_can_be_created(self) -> None:
+        mappings = InstanceMappingList(objects=[self.new_mapping(), self.new_mapping()])
+        result = InstanceMappingList.create_bulk(self.context, mappings)
+        self.assertEqual(2, result['created'])
+
+    def test_destroy_bulk_takes_any_spelling(self) -> None:
+        made = [self.make_mapping() for _ in range(3)]
+        asked = [made[0].instance_uuid.upper(), made[1].instance_uuid, base.new_uuid(), 'x']
+        self.assertEqual(2, InstanceMappingList.destroy_bulk(self.context, asked))
+        self.assertEqual(
+            [made[2].instance_uuid], self.uuids(InstanceMappingList.get_all(self.context))
+        )
+
+    def test_counts(self) -> None:
+        made = [
+            self.make_mapping(user_id='u', queued_for_delete=number == 0) for number in range(3)
+        ]
+        self.make_mapping(user_id='v')
+        counts = InstanceMappingList.get_counts(self.context, 'project', user_id='u')
+        self.assertEqual({'project': {'instances': 3}, 'user': {'instances': 2}}, counts)
+        count = InstanceMappingList.get_count_by_uuids_and_user(
+            self.context, self.uuids(made), 'u'
+        )
+        self.assertEqual(2, count)
+
+
+@base.on_each_database
+class Values(_Case):
+    """Whatever is put into a field is kept exactly or refused clearly."""
+
+    @hypothesis.settings(max_examples=60)
+    @hypothesis.given(
+        st.dictionaries(
+            st.sampled_from(sorted(InstanceMapping.fields)),
+            st.one_of(
+                st.text(),
+                st.text(min_size=250, max_size=260),
+                st.uuids().map(str),
+                st.integers(),
+                st.floats(),
+                st.booleans(),
+                st.none(),
+                st.binary(),
+                st.datetimes(),
+            ),
+        )
+    )
+    def test_any_mapping(self, values: dict[str, Any]) -> None:
+        try:
+            mapping = self.new_mapping(**values)
+        except (ValueError, TypeError):
+            return
+        repr(mapping)
+        try:
+            mapping.create()
+        except (
+            exception.InvalidInput,
+            exception.ObjectActionError,
+            exception.CellMappingNotFound,
+        ):
+            return
+        found = self.get(mapping)
+        self.assertEqual(mapping.obj_to_primitive(), found.obj_to_primitive())
+        for name in ('project_id', 'user_id'):
+            if name in values:
+                self.assertEqual(str(values[name]), getattr(found, name))
+        found.destroy()
+
+    @hypothesis.settings(max_examples=40)
+    @hypothesis.given(st.text(), st.text(), st.none() | st.text())
+    def test_any_cell(self, transport_url: str, database: str, name: str | None) -> None:
+        try:
+            cell = self.make_cell(
+                transport_url=transport_url, database_connection=database, name=name
+            )
+        except ValueError:
+            return
+        repr(cell)
+        found = objects.CellMapping.get_by_uuid(self.context, cell.uuid)
+        self.assertEqual(
+            (transport_url, database, name),
+            (found.transport_url, found.database_connection, found.name),
+        )
+        found.destroy()

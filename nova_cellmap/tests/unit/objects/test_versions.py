@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every version that an object ever had, and what it looks like on the wire."""
+
+from typing import Any
+
+from oslo_versionedobjects import base as library
+from oslo_versionedobjects import fixture
+import testtools
+
+from nova_cellmap import objects
+from nova_cellmap.objects import base
+
+# What an object looks like to others: its fields and the signatures of its remotable
+# methods. Where one of these changes, so must the object's VERSION: add a comment with
+# what is new, a case to obj_make_compatible() and to SHAPES below, then put the new
+# fingerprint here.
+FINGERPRINTS = {
+    'nova_cellmap.CellMapping': '1.2-fb7f492764317311b79ed96deea5ab69',
+    'nova_cellmap.CellMappingList': '1.3-b8565d3b3ad156216895b2cf288d5423',
+    'nova_cellmap.InstanceMapping': '1.4-5eada1a08c8a1b31761bd4d1ffed0146',
+    'nova_cellmap.InstanceMappingList': '1.4-791d83a6a8dcdc496faadf2f914b059e',
+}
+
+# The fields that each version knows.
+_CELL_1_0 = {
+    'id',
+    'uuid',
+    'name',
+    'transport_url',
+    'database_connection',
+    'created_at',
+    'updated_at',
+}
+_MAPPING_1_0 = {'id', 'instance_uuid', 'cell_uuid', 'project_id', 'created_at', 'updated_at'}
+SHAPES = {
+    'CellMapping': {
+        '1.0': _CELL_1_0,
+        '1.1': _CELL_1_0 | {'disabled'},
+        '1.2': _CELL_1_0 | {'disabled'},
+    },
+    'InstanceMapping': {
+        '1.0': _MAPPING_1_0,
+        '1.1': _MAPPING_1_0,
+        '1.2': _MAPPING_1_0 | {'queued_for_delete'},
+        '1.3': _MAPPING_1_0 | {'queued_for_delete', 'user_id'},
+        '1.4': _MAPPING_1_0 | {'queued_for_delete', 'user_id', 'cell_mapping'},
+    },
+}
+
+
+def our_classes() -> dict[str, list[type[library.VersionedObject]]]:
+    """The part of the library's registry that is ours."""
+    return {
+        name: classes
+        for name, classes in library.VersionedObjectRegistry.obj_classes().items()
+        if name.startswith(f'{base.NAMESPACE}.')
+    }
+
+
+def whole_cell() -> objects.CellMapping:
+    return objects.CellMapping(
+        id=1,
+        uuid='00000000-0000-4000-8000-000000000001',
+        name='cell1',
+        transport_url='rabbit://u:p@mq/',
+        database_connection='mysql://u:p@db/cell1',
+        disabled=True,
+        created_at=None,
+        updated_at=None,
+    )
+
+
+def whole_mapping(**values: Any) -> objects.InstanceMapping:
+    return objects.InstanceMapping(
+        **{
+            'id': 2**40,
+            'instance_uuid': '00000000-0000-4000-8000-000000000002',
+            'cell_mapping': whole_cell(),
+            'project_id': 'project',
+            'user_id': 'user',
+            'queued_for_delete': True,
+            'created_at': None,
+            'updated_at': None,
+            **values,
+        }
+    )
+
+
+class Fingerprints(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.checker = fixture.ObjectVersionChecker(our_classes())
+
+    def test_no_object_changes_without_a_new_version(self) -> None:
+        expected, actual = self.checker.test_hashes(FINGERPRINTS)
+        self.assertEqual(expected, actual, 'See the comment at FINGERPRINTS.')
+
+    def test_every_version_can_be_reached(self) -> None:
+        self.checker.test_compatibility_routines()
+        self.checker.test_compatibility_routines(use_manifest=True)
+        self.checker.test_relationships_in_order()
+
+    def test_the_objects_are_registered_under_names_of_their_own(self) -> None:
+        names = {f'nova_cellmap.{name}' for name in objects.__all__}
+        self.assertEqual(names, set(our_classes()))
+
+
+class Shapes(testtools.TestCase):
+    """A whole object, taken down to each version, alone and within others."""
+
+    def test_every_version_is_described(self) -> None:
+        for name, shapes in SHAPES.items():
+            last = getattr(objects, name).VERSION
+            minor = int(last.split('.')[1])
+            self.assertEqual([f'1.{number}' for number in range(minor + 1)], list(shapes))
+
+    def test_each_version_has_its_fields(self) -> None:
+        for obj in (whole_cell(), whole_mapping()):
+            for version, fields in SHAPES[type(obj).__name__].items():
+                primitive = obj.obj_to_primitive(target_version=version)
+                self.assertEqual(fields, set(data(primitive)), version)
+                self.assertEqual(version, primitive['nova_cellmap_object.version'])
+                changes = primitive['nova_cellmap_object.changes']
+                self.assertLessEqual(set(changes), fields)
+
+    def test_a_mapping_takes_its_cell_down_as_the_manifest_says(self) -> None:
+        for version, fields in SHAPES['CellMapping'].items():
+            manifest = {
+                'nova_cellmap.InstanceMapping': '1.4',
+                'nova_cellmap.CellMapping': version,
+            }
+            primitive = whole_mapping().obj_to_primitive('1.4', manifest)
+            cell = data(primitive)['cell_mapping']
+            self.assertEqual(version, cell['nova_cellmap_object.version'])
+            self.assertEqual(fields, set(data(cell)))
+
+    def test_a_list_takes_its_members_down(self) -> None:
+        members = objects.InstanceMappingList(objects=[whole_mapping(), whole_mapping()])
+        cells = objects.CellMappingList(objects=[whole_cell()])
+        for listed, member in ((members, 'InstanceMapping'), (cells, 'CellMapping')):
+            for version, below in type(listed).child_versions.items():
+                for shown in data(listed.obj_to_primitive(version))['objects']:
+                    self.assertEqual(below, shown['nova_cellmap_object.version'])
+                    self.assertEqual(SHAPES[member][below], set(data(shown)))
+
+    def test_a_list_takes_its_members_and_their_cells_down_as_the_manifest_says(self) -> None:
+        members = objects.InstanceMappingList(objects=[whole_mapping()])
+        manifest = {
+            'nova_cellmap.InstanceMappingList': '1.4',
+            'nova_cellmap.InstanceMapping': '1.4',
+            'nova_cellmap.CellMapping': '1.0',
+        }
+        [shown] = data(members.obj_to_primitive('1.4', manifest))['objects']
+        self.assertEqual(_CELL_1_0, set(data(data(shown)['cell_mapping'])))
+
+    def test_version_1_0_does_not_hear_of_a_mapping_to_no_cell(self) -> None:
+        mapping = whole_mapping(cell_mapping=None)
+        self.assertEqual(_MAPPING_1_0 - {'cell_uuid'}, set(data(mapping.obj_to_primitive('1.0'))))
+        self.assertIsNone(data(mapping.obj_to_primitive('1.1'))['cell_uuid'])
+
+
+def data(primitive: dict[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = primitive['nova_cellmap_object.data']
+    return fields
