@@ -1,14 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cell holds this instance?"""
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from nova_cellmap.version import __version__
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-__all__ = ['__version__', 'configure']
+    from nova_cellmap import conf
+    from nova_cellmap import context
+    from nova_cellmap import exception
+    from nova_cellmap import objects
+
+__all__ = ['__version__', 'conf', 'configure', 'context', 'exception', 'objects']
+
+_SUBMODULES = ('conf', 'context', 'exception', 'objects')
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when they are first used: a program that asks for its version does not
+    # wait for SQLAlchemy.
+    if name in _SUBMODULES:
+        return importlib.import_module(f'{__name__}.{name}')
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def configure(conf: 'cfg.ConfigOpts') -> None:

@@ -23,11 +23,6 @@ class RequestContext(context.RequestContext):
         connection: Connection
         transaction_ctx: Any
 
-    def elevated(self) -> 'RequestContext':
-        """A copy of this context with an administrator's rights."""
-        values = self.to_dict()
-        return self.from_dict(values, is_admin=True, overwrite=False)
-
 
 def get_admin_context(**kwargs: Any) -> RequestContext:
     """A context for work that no user asked for, such as a command's."""

@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Mapping
 import enum
+import functools
 from importlib import metadata
 import logging
 import sys
@@ -115,7 +116,7 @@ class Command(command.Command):
     def conf(self) -> 'cfg.ConfigOpts':
         return self.app.conf
 
-    @property
+    @functools.cached_property
     def context(self) -> 'RequestContext':
         """A context of its own; the process is bound to the configured database."""
         import nova_cellmap

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``[database]`` group: the cell database that others are named after."""
 
+import copy
+
 from oslo_config import cfg
 
 GROUP = cfg.OptGroup(
@@ -25,8 +27,10 @@ name, is the database of ``cell_v2 map_cell0``.
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    conf.register_group(GROUP)
-    conf.register_opts(OPTS, group=GROUP)
+    # A copy: a group keeps its options' values, and oslo.config would share them between
+    # two configurations.
+    conf.register_group(copy.deepcopy(GROUP))
+    conf.register_opts(OPTS, group=GROUP.name)
 
 
 def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:

@@ -113,10 +113,7 @@ def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
     error = exception.DatabaseNotOurs(tables=tables)
     if not names.issuperset(_NOVA_TABLES):
         return error
-    hint = (
-        'It looks like a Nova API database: `nova-cellmap-manage cell_v2 import_nova` '
-        'copies the mappings of such a one.'
-    )
+    hint = "It looks like Nova's own API database."
     return exception.DatabaseNotOurs(f'{error} {hint}', tables=tables)
 
 

@@ -163,7 +163,7 @@ class MaskExamples(testtools.TestCase):
 
 class MaskLaws(testtools.TestCase):
     @hypothesis.given(st.sampled_from(PLACES), SECRETS)
-    @hypothesis.settings(max_examples=1500, deadline=None)
+    @hypothesis.settings(max_examples=500, deadline=None)
     def test_secret_never_appears(self, place: str, secret: str) -> None:
         # '*&b=c' would be found in 'password=***&b=c'.
         hypothesis.assume(not secret.startswith('*') and not FIELD.match(secret))
@@ -178,12 +178,13 @@ class MaskLaws(testtools.TestCase):
             self.assertNotIn(secret, url.mask(place.format(secret)))
 
     @hypothesis.given(st.one_of(st.text(st.characters()), URLS))
-    @hypothesis.settings(max_examples=1000, deadline=None)
+    @hypothesis.settings(max_examples=300, deadline=None)
     def test_idempotent(self, raw: str) -> None:
         masked = url.mask(raw)
         self.assertEqual(masked, url.mask(masked))
 
     @hypothesis.given(TEXTS, TEXTS)
+    @hypothesis.settings(deadline=None)
     def test_all_but_a_quoted_password_stays(self, username: str, password: str) -> None:
         username, password = (urllib.parse.quote(text, safe='') for text in (username, password))
         hypothesis.assume('%3A' not in username)
@@ -348,7 +349,7 @@ class FillLaws(testtools.TestCase):
             self.assertEqual([(username, password)], self.logins(transport))
 
     @hypothesis.given(TEXTS, TEXTS)
-    @hypothesis.settings(max_examples=300, deadline=None)
+    @hypothesis.settings(deadline=None)
     def test_raw_login_means_what_sqlalchemy_reads(self, username: str, password: str) -> None:
         base = f'mysql://{username}:{password}@h:1/x'
         try:
@@ -364,7 +365,7 @@ class FillLaws(testtools.TestCase):
         )
 
     @hypothesis.given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3))
-    @hypothesis.settings(max_examples=300, deadline=None)
+    @hypothesis.settings(deadline=None)
     def test_raw_logins_mean_what_oslo_messaging_reads(self, raw: list[tuple[str, str]]) -> None:
         base = 'rabbit://' + ','.join(f'{name}:{secret}@h:1' for name, secret in raw) + '/x'
         try:
@@ -377,6 +378,7 @@ class FillLaws(testtools.TestCase):
         self.assertEqual(meant, self.logins(url.fill(f'rabbit://{template}/', base)))
 
     @hypothesis.given(TEXTS, TEXTS)
+    @hypothesis.settings(deadline=None)
     def test_filling_all_fields_gives_the_base(self, username: str, password: str) -> None:
         username, password = (urllib.parse.quote(text, safe='') for text in (username, password))
         for base in (
@@ -388,7 +390,7 @@ class FillLaws(testtools.TestCase):
             self.assertEqual(base, url.fill(DATABASE, base))
 
     @hypothesis.given(st.one_of(TEXTS, URLS), URLS)
-    @hypothesis.settings(max_examples=300, deadline=None)
+    @hypothesis.settings(deadline=None)
     def test_fills_or_raises_template_error(self, template: str, base: str) -> None:
         try:
             filled = url.fill(template, base)
@@ -467,7 +469,7 @@ class Check(testtools.TestCase):
             self.assert_invalid('cannot be parsed', 'check_transport', raw)
 
     @hypothesis.given(st.one_of(st.text(), URLS))
-    @hypothesis.settings(max_examples=300, deadline=None)
+    @hypothesis.settings(deadline=None)
     def test_nothing_but_invalid_url_is_raised(self, raw: str) -> None:
         for check in (url.check_database, url.check_transport):
             try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests on a mapping database and on the databases of cells, all of one kind."""
 
+import atexit
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,9 @@ from nova_cellmap.tests.functional import base
 
 _mappings = models.instance_mapping
 
+# Databases of cells, by kind, that no test uses now: making one takes longer than a test.
+_spare: dict[str, list[sa.Engine]] = {}
+
 
 class TestCase(base.TestCase):
     """A test with one cell, ``cell1``; its database is ``nova``, of Nova's shape and empty."""
@@ -22,21 +26,27 @@ class TestCase(base.TestCase):
         self.nova = self.new_nova()
         self.cell = self.make_cell(name='cell1', database_connection=url_of(self.nova))
 
-    def new_database(self) -> sa.Engine:
-        """An empty database."""
-        database = self.useFixture(fixtures.Database(self.kind))
-        return sa.create_engine(database.url, poolclass=sa.NullPool)
-
     def new_nova(self) -> sa.Engine:
         """A cell's database without instances."""
-        engine = self.new_database()
-        nova_cell.create(engine)
-        return engine
+        spare = _spare.setdefault(self.kind, [])
+        nova = spare.pop() if spare else _make_nova(self.kind)
+        self.addCleanup(spare.append, nova)
+        self.addCleanup(empty, nova)
+        return nova
 
     def new_cell(self, name: str) -> tuple[CellMapping, sa.Engine]:
         """One cell more, with its database."""
         nova = self.new_nova()
         return self.make_cell(name=name, database_connection=url_of(nova)), nova
+
+    def new_database(self, *columns: Any) -> sa.Engine:
+        """A database of the test's own, with a table ``instances`` of these columns if any."""
+        database = self.useFixture(fixtures.Database(self.kind))
+        engine = sa.create_engine(database.url, poolclass=sa.NullPool)
+        tables = sa.MetaData()
+        sa.Table('instances' if columns else 'others', tables, *columns, sa.Column('x', sa.Text))
+        tables.create_all(engine)
+        return engine
 
     def mapped(self) -> dict[str, str | None]:
         """The cell of each instance that has a mapping."""
@@ -56,9 +66,25 @@ def url_of(engine: sa.Engine) -> str:
     return engine.url.render_as_string(hide_password=False)
 
 
+def empty(nova: sa.Engine) -> None:
+    """Remove the instances of a cell."""
+    with nova.begin() as connection:
+        connection.execute(nova_cell.instances.delete())
+
+
 def instances_in(nova: sa.Engine) -> dict[str, int]:
     """The id of each instance of a cell that is not hidden, by uuid."""
     table = nova_cell.instances
     query = sa.select(table.c.uuid, table.c.id).where(table.c.hidden.is_not(True))
     with nova.connect() as connection:
         return {row.uuid: row.id for row in connection.execute(query.order_by(table.c.id))}
+
+
+def _make_nova(kind: str) -> sa.Engine:
+    database = fixtures.Database(kind)
+    database.setUp()
+    atexit.register(database.cleanUp)
+    engine = sa.create_engine(database.url)
+    atexit.register(engine.dispose)
+    nova_cell.create(engine)
+    return engine

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 import concurrent.futures
+import contextlib
 import functools
 import threading
 from typing import Any
@@ -301,7 +302,7 @@ class Lists(_Case):
         c = self.map(cell_uuid=one, project_id='b')
         d = self.map(project_id='a')
         listed = functools.partial(api.instance_mapping_get_all, self.context)
-        for filters, expected in (
+        cases: list[tuple[dict[str, Any], list[str]]] = [
             ({}, [a, b, c, d]),
             ({'project_id': 'a'}, [a, b, d]),
             ({'cell_uuid': one}, [a, c]),
@@ -309,8 +310,9 @@ class Lists(_Case):
             ({'project_id': 'a', 'include_queued_for_delete': False}, [a, d]),
             ({'project_id': 'A'}, []),
             ({'project_id': 'a '}, []),
-        ):
-            self.assertEqual(expected, self.uuids(listed(**filters)), filters)
+        ]
+        for filters, expected in cases:
+            self.assertEqual(expected, self.uuids(listed(**filters)), str(filters))
 
     def test_a_list_shares_the_rows_of_its_cells(self) -> None:
         cells = [self.cell(), self.cell()]
@@ -373,7 +375,8 @@ class Lists(_Case):
         cell = self.cell()
         for number in range(23):
             self.map(project_id='ab'[number % 2], cell_uuid=[cell, None][number % 3 == 0])
-        for filters in ({}, {'project_id': 'a'}, {'cell_uuid': cell}):
+        cases: list[dict[str, Any]] = [{}, {'project_id': 'a'}, {'cell_uuid': cell}]
+        for filters in cases:
             get = functools.partial(api.instance_mapping_get_all, self.context, **filters)
             whole = get()
             for size in (1, 2, 7, 22, 23, 100):
@@ -539,10 +542,8 @@ class Values(_Case):
             functools.partial(api.instance_mapping_get_by_cell_id, self.context, key),
             functools.partial(api.instance_mapping_destroy, self.context, key),
         ):
-            try:
+            with contextlib.suppress(exception.NotFound, exception.InvalidInput):
                 self.assertEqual([], call())
-            except (exception.NotFound, exception.InvalidInput):
-                pass
 
 
 @base.on_each_database

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CellMapping and CellMappingList, on each kind of database."""
 
+import datetime
+
 from oslo_config import cfg
 
 from nova_cellmap import exception
@@ -25,7 +27,7 @@ class Cell(base.TestCase):
             self.assertEqual(cell.obj_to_primitive(), found.obj_to_primitive())
             self.assertEqual(set(), found.obj_what_changed())
         self.assertIs(False, cell.disabled)
-        self.assertIsNotNone(cell.created_at.tzinfo)
+        self.assertEqual(datetime.UTC, cell.created_at and cell.created_at.tzinfo)
         self.assertEqual(f'{cell.uuid}(cell1)', cell.identity)
 
     def test_a_uuid_is_made_where_none_is_given(self) -> None:

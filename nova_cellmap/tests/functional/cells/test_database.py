@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connecting to a cell's database."""
+
+import pathlib
+import socket
+
+import fixtures
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.cells import database
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.tests import nova_cell
+from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.cells import base as cells_base
+
+_SECRET = 'sekret'
+
+
+class _Case(cells_base.TestCase):
+    def cell_at(self, url: str) -> CellMapping:
+        return self.make_cell(name='odd', database_connection=url)
+
+    def reason(self, cell: CellMapping) -> str:
+        """What is said where the cell cannot be read; it names the cell and no password."""
+        error = self.assertRaises(exception.CellUnreachable, self.count, cell)
+        self.assertIn(cell.identity, str(error))
+        self.assertNotIn(_SECRET, str(error))
+        return str(error)
+
+    def count(self, cell: CellMapping, table: str = 'instances') -> int:
+        with database.connect(cell) as connection:
+            rows = connection.execute(sa.select(sa.text('id')).select_from(sa.table(table)))
+            return len(rows.all())
+
+
+@base.on_each_database
+class Connect(_Case):
+    def test_the_rows_of_a_cell_can_be_read(self) -> None:
+        nova_cell.fill(self.nova, 3)
+        self.assertEqual(3, self.count(self.cell))
+
+    def test_each_statement_sees_what_was_committed_before_it(self) -> None:
+        query = sa.select(sa.func.count()).select_from(sa.table('instances'))
+        with database.connect(self.cell) as connection:
+            self.assertEqual(0, connection.execute(query).scalar_one())
+            nova_cell.add(self.nova)
+            self.assertEqual(1, connection.execute(query).scalar_one())
+
+    def test_a_statement_that_fails_says_so(self) -> None:
+        error = self.assertRaises(exception.CellUnreachable, self.count, self.cell, 'nosuch')
+        self.assertIn('nosuch', str(error))
+
+    def test_errors_of_others_inside_the_block_pass(self) -> None:
+        def fail() -> None:
+            with database.connect(self.cell):
+                raise exception.DatabaseBusy()
+
+        self.assertRaises(exception.DatabaseBusy, fail)
+
+
+@base.on_each_database
+class OnServers(_Case):
+    """What a server, or a file, may say instead of answering."""
+
+    def test_a_database_that_is_not_there(self) -> None:
+        missing = self.nova.url.set(database='nosuchdatabase')
+        self.assertIn('nosuchdatabase', self.reason(self.cell_at(str(missing))))
+
+    def test_a_host_that_refuses(self) -> None:
+        if self.kind == 'sqlite':
+            return
+        with socket.create_server(('127.0.0.1', 0)) as server:
+            port = server.getsockname()[1]
+        url = self.nova.url.set(port=port, username='nova', password=_SECRET)
+        self.assertIn('onnect', self.reason(self.cell_at(url.render_as_string(False))))
+
+    def test_a_login_that_is_refused(self) -> None:
+        if self.kind == 'sqlite':
+            return
+        url = self.nova.url.set(username='nobody_of_this_name', password=_SECRET)
+        self.assertIn('nobody_of_this_name', self.reason(self.cell_at(url.render_as_string(False))))
+
+
+class Urls(_Case):
+    """URLs that lead nowhere, whatever the kind."""
+
+    def test_a_cell_without_a_database(self) -> None:
+        self.assertIn('it has none', self.reason(self.cell_at('none:///')))
+
+    def test_a_template_that_nothing_fills(self) -> None:
+        cell = self.cell_at('mysql+pymysql://nova:sekret@{hostname}/nova_cell1')
+        self.assertIn('[database] connection', self.reason(cell))
+
+    def test_what_is_no_url(self) -> None:
+        for url in ('nova_cell1', 'nosuch://nova:sekret@db/x', 'mysql+pymysql://nova:sek/ret@db/x'):
+            cell = self.make_cell(database_connection=url)
+            self.assertIn('Not a usable database URL', self.reason(cell))
+
+    def test_a_missing_file_is_not_created(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'missing.sqlite')
+        self.assertIn(str(path), self.reason(self.cell_at(f'sqlite:///{path}')))
+        self.assertFalse(path.exists())
+
+    def test_a_file_that_is_no_database(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'text')
+        path.write_text('no database' * 100)
+        self.assertIn('not a database', self.reason(self.cell_at(f'sqlite:///{path}')))
+        self.assertEqual('no database' * 100, path.read_text())
