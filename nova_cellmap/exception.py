@@ -47,7 +47,7 @@ class InstanceMappingNotFound(NotFound):
 
 
 class CellMappingNotFound(NotFound):
-    msg_fmt = 'Cell {cell} is not mapped.'
+    msg_fmt = 'There is no cell {cell}.'
 
 
 class MarkerNotFound(NotFound):
@@ -106,7 +106,7 @@ class DatabaseBusy(DatabaseError):
 
 class SchemaMissing(DatabaseError):
     msg_fmt = (
-        'The mapping database lacks tables or columns that this release needs: '
+        'The mapping database, {database}, lacks tables or columns that this release needs: '
         'run `nova-cellmap-manage db sync`.'
     )
 
@@ -146,7 +146,7 @@ class CellHasInstances(CellError):
 
 class CellHasMappings(CellError):
     msg_fmt = (
-        'Cell {cell} has no live instances left, but mappings of deleted ones remain. '
+        'Cell {cell} has no live instances, but instance mappings to it remain. '
         'Give --force to remove them with the cell.'
     )
 

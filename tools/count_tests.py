@@ -49,9 +49,11 @@ def count(repository: str) -> Counts:
 
 
 def last_run(repository: str) -> bytes:
-    stestr = str(Path(sys.executable).with_name('stestr'))
-    command = [stestr, '--repo-url', repository, 'last', '--subunit']
-    return subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout
+    program = str(Path(sys.executable).with_name('stestr'))
+    command = [program, '--repo-url', repository, 'last', '--subunit']
+    run = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    # Otherwise it has written why there is none.
+    return run.stdout if run.returncode == 0 else b''
 
 
 def read_tests(stream: bytes) -> list[dict[str, Any]]:

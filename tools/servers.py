@@ -128,6 +128,7 @@ class Server:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
+                env=os.environ | {'TMPDIR': str(self.folder)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -150,7 +151,7 @@ class Server:
         return self.folder / 'log'
 
     def _failure(self, what: str) -> ServerError:
-        tail = self.log.read_text(errors='replace').splitlines()[-30:]
+        tail = self.log.read_text(errors='replace').splitlines()[-60:]
         return ServerError('\n    '.join((f'{self.name} {what}. The end of its log:', *tail)))
 
 

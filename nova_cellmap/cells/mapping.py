@@ -17,12 +17,14 @@ LOG = logging.getLogger(__name__)
 
 BATCH_SIZE = 1000
 
+_MOST_WARNINGS = 100
+
 
 @dataclasses.dataclass
 class Run:
     """A run over a cell's instances, and how far it has come.
 
-    ``first_id``, ``last_id`` and ``end_id`` are ids of the cell's ``instances``: behind which the
+    ``first_id``, ``last_id`` and ``end_id`` are ids of the cell's ``instances``: after which the
     run began, has come to, and will end as far as is known. ``rows`` of them were read:
     ``created`` mappings are new, ``existing`` stood already, ``hidden`` were left out.
     ``conflicts`` counts the instances that could not be mapped, also in the runs that were
@@ -94,7 +96,7 @@ def _resume(context: RequestContext, cell: CellMapping) -> Run:
     if stopped is None:
         return Run()
     last_id = stopped['last_instance_id']
-    LOG.info('Going on behind instance number %d of cell %s', last_id, cell.identity)
+    LOG.info('Going on after instance number %d of cell %s', last_id, cell.identity)
     return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
 
 
@@ -110,22 +112,26 @@ def _map_batch(
         last_instance_id=batch[-1].id,
         unmappable=len(shown) - len(owned),
     )
-    for instance in shown:
-        if instance.project_id is None:
-            LOG.warning('Instance %s in cell %s has no project', instance.uuid, cell.identity)
-    for uuid, other in result['conflicts'].items():
-        LOG.warning(
-            'Instance %s in cell %s is mapped to cell %s; left as it is',
-            uuid,
-            cell.identity,
-            other,
-        )
+    problems = [
+        *(f'{each.uuid} has no project' for each in shown if each.project_id is None),
+        *(f'{uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()),
+    ]
+    _warn(cell, problems, run.conflicts)
     run.last_id = batch[-1].id
     run.rows += len(batch)
     run.created += result['created']
     run.existing += result['existing']
     run.hidden += len(batch) - len(shown)
-    run.conflicts += len(result['conflicts']) + len(shown) - len(owned)
+    run.conflicts += len(problems)
+
+
+def _warn(cell: CellMapping, problems: list[str], before: int) -> None:
+    """Log the problems of a batch, but not a million of them: *before* is how many there were."""
+    for number, problem in enumerate(problems, before + 1):
+        if number <= _MOST_WARNINGS:
+            LOG.warning('Left as it is, in cell %s: instance %s', cell.identity, problem)
+        elif number == _MOST_WARNINGS + 1:
+            LOG.warning('More conflicts in cell %s are counted and not shown', cell.identity)
 
 
 def _values(instance: Instance) -> db_api.Row:

@@ -89,7 +89,7 @@ def map_cell0(
 ) -> tuple[CellMapping, bool]:
     """Add cell0, where the instances are that could not be scheduled.
 
-    :param database_connection: by default ``[database] connection`` with ``_cell0`` behind
+    :param database_connection: by default ``[database] connection`` with ``_cell0`` after
         the database's name
     :returns: the cell, and whether it is new
     :raises: InvalidURL; CellMappingExists where its name or database is another cell's
@@ -123,7 +123,9 @@ def delete_cell(context: RequestContext, cell: CellMapping, *, force: bool = Fal
     except exception.CellError as error:
         if mapped or isinstance(error, exception.CellHasInstances):
             raise
-        LOG.warning('%s It has no mappings, and so is removed all the same.', error)
+        LOG.warning(
+            '%s. It has no mappings, and so is removed all the same.', str(error).rstrip('.')
+        )
     if mapped and not force:
         raise exception.CellHasMappings(cell=cell.identity)
     removed = sum(_remove_mappings(context, cell))

@@ -176,7 +176,7 @@ class App(app.App):
             metavar='FILE',
             action='append',
             help='A configuration file; may be given several times, later ones win. '
-            'By default those in ~/.nova_cellmap and /etc/nova_cellmap are read.',
+            'By default those in ~/.nova-cellmap and /etc/nova-cellmap are read.',
         )
         parser.add_argument(
             '--config-dir',
@@ -205,7 +205,7 @@ class App(app.App):
 
     def interact(self) -> None:
         """Called where no command was given."""
-        self.parser.print_help(self.stderr)
+        super().run_subcommand(['help'])
         raise SystemExit(self.report(CommandError(self._unknown([]))))
 
     @property

@@ -108,7 +108,7 @@ class ListCells(base.Lister):
 class UpdateCell(base.Command):
     """Change what is named of a cell, and nothing else.
 
-    It takes effect with the next call of every process that uses the cell.
+    Running processes see it the next time they load the cell.
     """
 
     examples = (
@@ -160,8 +160,10 @@ class UpdateCell(base.Command):
         context = self.context
         cell = registration.get_cell(context, parsed_args.cell)
         registration.update_cell(context, self.conf, cell, **changes)
-        changed = ', '.join(changes) or 'nothing: no option named anything'
-        self.say(f'Changed of cell {cell.identity}: {changed}.')
+        if 'disabled' in changes:
+            changes['disabled' if changes.pop('disabled') else 'enabled'] = True
+        changed = ', '.join(changes) or 'nothing, since no option said what'
+        self.say(f'Changed cell {cell.identity}: {changed}.')
 
 
 class DeleteCell(base.Command):
@@ -228,7 +230,7 @@ class MapCell0(base.Command):
             dest='database_connection',
             metavar='URL',
             help="The SQLAlchemy URL of cell0's database; by default [database] connection "
-            "with _cell0 behind the database's name.",
+            "with _cell0 after the database's name.",
         )
         return parser
 

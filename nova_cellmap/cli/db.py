@@ -6,7 +6,7 @@ import argparse
 from nova_cellmap import exception
 from nova_cellmap.cli import base
 
-_STATUSES: dict[type[Exception], int] = {exception.MigrationError: 1, exception.DatabaseError: 1}
+_STATUSES: dict[type[Exception], int] = {exception.CellMapError: 1}
 
 
 class Sync(base.Command):
@@ -23,7 +23,10 @@ class Sync(base.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            'version', nargs='?', metavar='VERSION', help='The version to stop at; the latest.'
+            'version',
+            nargs='?',
+            metavar='VERSION',
+            help='The version to stop at; the latest by default.',
         )
         return parser
 
@@ -51,3 +54,5 @@ class Version(base.Command):
         latest = migration.latest_version()
         if version < latest:
             self.say(f'The latest is {latest}: run `nova-cellmap-manage db sync`.')
+        elif version > latest:
+            self.say(f'A newer release made it: this one knows versions up to {latest}.')

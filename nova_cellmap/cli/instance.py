@@ -57,6 +57,7 @@ class MapInstances(base.ShowOne):
         0: 'all instances of the cell are mapped to it',
         1: 'there are more to map: run it again',
         2: 'all were read, and some are mapped to another cell or have no project',
+        base.Status.NO_INPUT: 'there is no such cell',
         127: 'a number is not a positive one',
     }
 
@@ -120,11 +121,11 @@ def _report(report: progress.Report, run: 'mapping.Run') -> None:
     report(run.last_id - run.first_id, max(run.end_id, run.last_id) - run.first_id, run.rows)
 
 
-def _positive(option: str, text: str | None) -> int | None:
+def _positive(option: str, text: str | None, status: int = 127) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise base.CommandError(f'{option} must be a positive number, not {text!r}.', 127)
+        raise base.CommandError(f'{option} must be a positive number, not {text!r}.', status)
     return int(text)
 
 
@@ -233,7 +234,10 @@ class ListInstances(base.Lister):
         'nova-cellmap-manage cell_v2 list_instances --cell cell1 --limit 100 -f json',
         'nova-cellmap-manage cell_v2 list_instances --limit 100 --marker LAST_UUID_OF_THE_PAGE',
     )
-    exit_statuses = {base.Status.NO_INPUT: 'there is no such cell, or the marker is not listed'}
+    exit_statuses = {
+        base.Status.USAGE: 'the limit is not a positive number',
+        base.Status.NO_INPUT: 'there is no such cell, or the marker is not listed',
+    }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -241,14 +245,14 @@ class ListInstances(base.Lister):
         cell_commands.add_cell(parser, required=False, verb=' that they are mapped to')
         parser.add_argument('--limit', metavar='N', help='At most N of them; all by default.')
         parser.add_argument(
-            '--marker', metavar='UUID', help='Begin behind this instance, the last one seen.'
+            '--marker', metavar='UUID', help='Begin after this instance, the last one seen.'
         )
         return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
-        limit = None if parsed_args.limit == '0' else _positive('--limit', parsed_args.limit)
+        limit = _positive('--limit', parsed_args.limit, base.Status.USAGE)
 
         from nova_cellmap.cells import registration
 

@@ -27,7 +27,7 @@ class UpgradeCheck(base.Lister):
     exit_statuses = {
         1: 'there are warnings: look into them',
         2: 'something failed, and the services would not work',
-        255: 'the checks could not be made',
+        255: 'the checks could not be made, for a reason that was not foreseen',
     }
     statuses = {exception.CellMapError: 255}
 
@@ -37,7 +37,7 @@ class UpgradeCheck(base.Lister):
         rows = []
         for check, result in _checks(self.context):
             self.status = max(self.status, int(result.code))
-            rows.append((check, result.code.name.lower(), result.details))
+            rows.append((check, result.code.name.lower(), result.details or ''))
         return ('check', 'result', 'details'), rows
 
 

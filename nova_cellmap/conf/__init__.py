@@ -35,8 +35,8 @@ def new(
     :param args: what a command line gives to oslo.config (``--config-file`` ...);
         none by default
     :param config_files: the files to read, later ones win; where it is None, those
-        that oslo.config finds for ``nova_cellmap`` (``~/.nova_cellmap/``,
-        ``/etc/nova_cellmap/``, ...) are read; pass ``[]`` for none at all
+        that oslo.config finds for ``nova-cellmap`` (``~/.nova-cellmap/``,
+        ``/etc/nova-cellmap/``, ...) are read; pass ``[]`` for none at all
     :param config_dirs: folders whose ``*.conf`` files are read after the files
     :raises: ``oslo_config.cfg.ConfigFilesNotFoundError`` and its kin, where a file
         is missing or cannot be parsed
@@ -45,7 +45,7 @@ def new(
     register_opts(conf)
     conf(
         list(args),
-        project='nova_cellmap',
+        project='nova-cellmap',
         version=version.__version__,
         default_config_files=None if config_files is None else list(config_files),
         default_config_dirs=None if config_dirs is None else list(config_dirs),

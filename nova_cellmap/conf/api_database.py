@@ -9,13 +9,11 @@ from oslo_db import options as oslo_db_options
 GROUP = cfg.OptGroup(
     'api_database',
     title='The mapping database',
-    help="""
-The database that holds ``cell_mapping`` and ``instance_mapping``. It takes the
+    help="""The database that holds ``cell_mapping`` and ``instance_mapping``. It takes the
 options that oslo.db gives every OpenStack service.
 
 ``slave_connection`` serves reads only where ``synchronous_reader`` is false: a
-replica may lag, and an answer from yesterday must be asked for.
-""",
+replica may lag, and stale answers have to be opted into.""",
 )
 
 # Copies: the defaults of the library's own option objects are shared by every
@@ -25,9 +23,9 @@ cfg.set_defaults(
     OPTS,
     connection='sqlite:///$state_path/nova_cellmap.sqlite',
     # oslo.db waits 100 s for a database that is down before it says so, and then
-    # minutes for every query: nobody at a prompt should.
-    max_retries=3,
-    retry_interval=1,
+    # minutes for every query: nobody at a prompt should. Queries are tried again for
+    # some seconds; a service that starts before its database may set max_retries.
+    max_retries=0,
     db_max_retries=5,
     db_max_retry_interval=2,
 )

@@ -8,10 +8,8 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'state_path',
         default='.',
-        help="""
-The folder where nova_cellmap keeps its files: the SQLite database, unless
-``[api_database] connection`` names another. The working folder by default.
-""",
+        help="""The folder where nova_cellmap keeps its files: the SQLite database, unless
+``[api_database] connection`` names another. The working folder by default.""",
     ),
 ]
 
@@ -21,6 +19,8 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     # oslo.messaging owns transport_url and registers it itself; its URL templates
     # and new cells' queues are filled from it.
     oslo_messaging.TransportURL(conf)
+    # Its default, rabbit:// with no host, is a queue that nobody named.
+    conf.set_default('transport_url', None)
 
 
 def list_opts() -> dict[str, list[cfg.Opt]]:

@@ -15,13 +15,11 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'connection',
         secret=True,
-        help="""
-The SQLAlchemy URL of a cell database. It fills the fields of templates such as
+        help="""The SQLAlchemy URL of a cell database. It fills the fields of templates such as
 ``mysql+pymysql://{username}:{password}@{hostname}:{port}/nova_cell1`` in the
 ``database_connection`` of cells, is what ``cell_v2 create_cell`` uses where no
-``--database_connection`` is given, and, with ``_cell0`` behind the database's
-name, is the database of ``cell_v2 map_cell0``.
-""",
+``--database_connection`` is given, and, with ``_cell0`` after the database's
+name, is the database of ``cell_v2 map_cell0``.""",
     ),
 ]
 

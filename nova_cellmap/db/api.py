@@ -146,7 +146,11 @@ def _run(context: RequestContext, attempt: Callable[[], _T]) -> _T:
         if _in_transaction(context):
             return attempt()
         retry = oslo_db_api.wrap_db_retry(
-            retry_on_disconnect=True, retry_on_deadlock=True, **engine.retry_settings()
+            retry_on_disconnect=True,
+            retry_on_deadlock=True,
+            # A server that is being restarted: oslo.db leaves these as they are.
+            exception_checker=_is_from_connecting,
+            **engine.retry_settings(),
         )
         result: _T = retry(attempt)()
         return result
@@ -184,7 +188,7 @@ def _translated(error: Exception) -> exception.CellMapError:
     if isinstance(error, (db_exc.DBDeadlock, db_exc.RetryRequest)):
         return exception.DatabaseBusy()
     if _MISSING.search(str(cause)):
-        return exception.SchemaMissing()
+        return exception.SchemaMissing(database=engine.shown_url())
     if isinstance(wrapped, sa.exc.DataError) or not isinstance(wrapped, sa.exc.DBAPIError):
         # Drivers refuse some values before they ask the server.
         return exception.InvalidInput(reason=str(cause))
@@ -751,7 +755,7 @@ def _page(
     limit: int | None,
     marker: str | None,
 ) -> list[Row]:
-    """Rows behind the marker, found by key: a page far down costs what the first does."""
+    """Rows after the marker, found by key: a page far down costs what the first does."""
     _check_limit(limit)
     query = table.select().where(*where).order_by(table.c.id).limit(limit)
     if marker is not None:

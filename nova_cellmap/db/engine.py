@@ -10,6 +10,7 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
   a second try in :mod:`nova_cellmap.db.api`.
 """
 
+import pathlib
 from typing import Any
 
 from oslo_config import cfg
@@ -21,6 +22,7 @@ from sqlalchemy import pool
 from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
+from nova_cellmap import url
 
 _PLUGIN = 'nova_cellmap'
 _ROLE = 'nova_cellmap_role'
@@ -59,8 +61,22 @@ class EnginePlugin(sa.CreateEnginePlugin):
         return url.difference_update_query([_ROLE])
 
     def engine_created(self, engine: sa.Engine) -> None:
-        if engine.dialect.name == 'sqlite' and not self.is_reader:
+        if engine.dialect.name != 'sqlite':
+            return
+        if self.is_reader:
+            event.listen(engine, 'do_connect', _check_file)
+        else:
             event.listen(engine, 'begin', _begin_immediate)
+
+
+def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> None:
+    # SQLite makes an empty database where there is none: reading in the wrong folder
+    # would leave one there.
+    path = args[0]
+    if not path.startswith('file:') and not pathlib.Path(path).exists():
+        raise dialect.loaded_dbapi.OperationalError(
+            f'there is no file {path}; `nova-cellmap-manage db sync` makes it'
+        )
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
@@ -72,13 +88,16 @@ def _begin_immediate(connection: sa.Connection) -> None:
 
 
 def configure(conf: cfg.ConfigOpts) -> None:
-    """Bind this process to ``[api_database]`` of *conf*. May be called again."""
+    """Bind this process to ``[api_database]`` of *conf*. May be called again.
+
+    :raises: :exc:`nova_cellmap.exception.InvalidURL`
+    """
     global _manager, _conf, _retry_settings
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
-    writer_url = sa.make_url(settings['connection'])
-    replica = settings['slave_connection']
-    lags = settings['synchronous_reader']
-    reader_url = sa.make_url(replica) if replica and not lags else writer_url
+    writer_url = _url(settings, 'connection')
+    reader_url = writer_url
+    if settings['slave_connection'] and not settings['synchronous_reader']:
+        reader_url = _url(settings, 'slave_connection')
     settings['connection'] = _with_role(writer_url, 'writer')
     # A SQLite database in memory belongs to its one connection.
     settings['slave_connection'] = (
@@ -92,7 +111,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
     _manager, _conf = manager, conf
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
-        # one is good: the first wait is short, those behind it double.
+        # one is good: the first wait is short, the next ones double.
         'retry_interval': _FIRST_RETRY_SECONDS,
         'max_retries': settings['db_max_retries'],
         'inc_retry_interval': settings['db_inc_retry_interval'],
@@ -131,22 +150,37 @@ def retry_settings() -> dict[str, Any]:
     return _retry_settings
 
 
+def shown_url() -> str:
+    """Where the mapping database is, with its password masked."""
+    return url.mask(conf().api_database.connection)
+
+
 def writer_engine() -> sa.Engine:
     """The engine that writes; the first call connects."""
     engine: sa.Engine = manager().writer.get_engine()
     return engine
 
 
-def _with_role(url: sa_url.URL, role: str) -> str:
-    url = url.update_query_pairs([('plugin', _PLUGIN), (_ROLE, role)], append=True)
-    if url.get_backend_name() in ('mysql', 'mariadb') and 'charset' not in url.query:
+def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
+    """:raises: InvalidURL"""
+    text = settings[option] or ''
+    try:
+        url.check_database(text)
+        return sa.make_url(text)
+    except (url.InvalidURL, sa.exc.ArgumentError) as error:
+        raise exception.InvalidURL(reason=f'[api_database] {option}: {error}') from None
+
+
+def _with_role(plain: sa_url.URL, role: str) -> str:
+    with_role = plain.update_query_pairs([('plugin', _PLUGIN), (_ROLE, role)], append=True)
+    if plain.get_backend_name() in ('mysql', 'mariadb') and 'charset' not in plain.query:
         # oslo.db's default, utf8, has no place for a third of Unicode.
-        url = url.update_query_dict({'charset': 'utf8mb4'})
-    return url.render_as_string(hide_password=False)
+        with_role = with_role.update_query_dict({'charset': 'utf8mb4'})
+    return with_role.render_as_string(hide_password=False)
 
 
-def _is_in_memory(url: sa_url.URL) -> bool:
-    if url.get_backend_name() != 'sqlite':
+def _is_in_memory(plain: sa_url.URL) -> bool:
+    if plain.get_backend_name() != 'sqlite':
         return False
-    pool_class = url.get_dialect().get_pool_class(url)  # type: ignore[attr-defined]
+    pool_class = plain.get_dialect().get_pool_class(plain)  # type: ignore[attr-defined]
     return not issubclass(pool_class, pool.QueuePool)

@@ -120,6 +120,11 @@ def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
 def _upgrade(engine: sa.Engine, target: int) -> None:
     # Read anew: another process may have held the lock until now.
     current = _version(engine)
+    if current > latest_version():
+        raise exception.MigrationError(
+            reason=f'the database is at version {current}, which a newer release made; '
+            f'this one knows versions up to {latest_version()}.'
+        )
     if target < current:
         raise exception.InvalidVersion(
             version=target,

@@ -69,7 +69,7 @@ def _wait_for(lock: _Lock) -> None:
         waited = time.monotonic() - started
         if waited >= WAIT_SECONDS:
             raise exception.MigrationError(
-                reason=f'another db sync ({lock.holder()}) has held the lock for '
+                reason=f'another db sync ({lock.holder()}) still holds the lock after '
                 f'{WAIT_SECONDS} seconds. Look what it does, and try again.'
             )
         if waited >= said:
@@ -113,7 +113,7 @@ class _MysqlLock:
     def try_acquire(self) -> bool:
         with self._engine.connect() as connection:
             answer = connection.execute(sa.select(sa.func.get_lock(self._name, 0)))
-            return answer.scalar_one() == 1
+            return bool(answer.scalar_one())
 
     def holder(self) -> str:
         query = sa.text(

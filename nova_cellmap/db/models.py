@@ -41,6 +41,7 @@ class LongText(Text):
     """The same, of any length."""
 
     impl = sa.Text
+    cache_ok = True
 
 
 # More than 2^31 rows. On SQLite only INTEGER is an alias of the row id, and it

@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import schema
+from sqlalchemy.engine import interfaces
 
 
 def create_table(connection: sa.Connection, table: sa.Table) -> None:
@@ -34,7 +35,7 @@ def create_indexes(connection: sa.Connection, table: sa.Table) -> None:
 
 def add_column(connection: sa.Connection, column: sa.Column[Any]) -> None:
     """Add a column: a nullable one, or one with a server default."""
-    if _reflect(connection, column) is None:
+    if column.name not in _reflect_columns(connection, column):
         _alter(connection, column, f'ADD COLUMN {_definition(connection, column)}')
 
 
@@ -44,8 +45,7 @@ def make_nullable(connection: sa.Connection, column: sa.Column[Any]) -> None:
     def change(table: sa.Table) -> None:
         table.columns[column.name].nullable = True
 
-    stands = _reflect(connection, column)
-    if stands is None or stands.nullable:
+    if _reflect(connection, column)['nullable']:
         return
     if connection.dialect.name == 'sqlite':
         _rebuild_sqlite_table(connection, column.table.name, change)
@@ -57,11 +57,10 @@ def make_nullable(connection: sa.Connection, column: sa.Column[Any]) -> None:
 
 def widen_id(connection: sa.Connection, column: sa.Column[Any]) -> None:
     """Make an INTEGER that counts itself a BIGINT that counts on."""
-    stands = _reflect(connection, column)
-    if stands is None or isinstance(stands.type, sa.BigInteger):
-        return
     if connection.dialect.name == 'sqlite':
         return  # Its INTEGER holds 64 bits, and no other type counts itself.
+    if isinstance(_reflect(connection, column)['type'], sa.BigInteger):
+        return
     if _is_mysql(connection):
         _alter(connection, column, f'MODIFY {_definition(connection, column)}')
         return
@@ -109,10 +108,16 @@ def _rebuild_sqlite_table(
     create_indexes(connection, table)
 
 
-def _reflect(connection: sa.Connection, column: sa.Column[Any]) -> sa.Column[Any] | None:
+def _reflect(connection: sa.Connection, column: sa.Column[Any]) -> interfaces.ReflectedColumn:
     """The column as it stands in the database."""
-    table = sa.Table(column.table.name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
-    return table.columns.get(column.name)
+    return _reflect_columns(connection, column)[column.name]
+
+
+def _reflect_columns(
+    connection: sa.Connection, column: sa.Column[Any]
+) -> dict[str, interfaces.ReflectedColumn]:
+    columns = sa.inspect(connection).get_columns(column.table.name)
+    return {reflected['name']: reflected for reflected in columns}
 
 
 def _definition(connection: sa.Connection, column: sa.Column[Any]) -> str:

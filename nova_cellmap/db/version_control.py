@@ -77,6 +77,8 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
         self.engine = engine
         self.repository = repository
         self.table = _version_table(repository)
+        if not sa.inspect(engine).has_table(self.table.name):
+            raise migrate_exceptions.DatabaseNotControlledError(repository.id)
         self.load()
 
     @classmethod
@@ -89,10 +91,8 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
 
     def load(self) -> sa.Row[Any]:
         mine = self.table.c.repository_id == str(self.repository.id)
-        row = None
-        if sa.inspect(self.engine).has_table(self.table.name):
-            with self.engine.connect() as connection:
-                row = connection.execute(sa.select(self.table).where(mine)).one_or_none()
+        with self.engine.connect() as connection:
+            row = connection.execute(sa.select(self.table).where(mine)).one_or_none()
         if row is None:
             raise migrate_exceptions.DatabaseNotControlledError(self.repository.id)
         self.version = row.version

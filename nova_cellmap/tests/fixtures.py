@@ -19,7 +19,7 @@ _VARIABLES = {
 }
 
 
-class Database(fixtures.Fixture):  # type: ignore[misc]
+class Database(fixtures.Fixture):
     """An empty database, which is gone afterwards.
 
     :param kind: ``sqlite``, ``mariadb`` or ``postgresql``; the servers are those that

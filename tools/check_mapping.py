@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare the mapping with the cells' own SQLite databases, instance by instance.
+
+    python check_mapping.py [--nova nova_api.sqlite]
+
+Every instance of a cell has to be mapped to it, with its project and its user, but for the hidden
+ones; no other may be; and queued_for_delete has to be true exactly for the deleted and the
+soft-deleted. With --nova, also against Nova's own instance_mappings: each has to be mapped to the
+same cell, project and user here, and no other. It exits with 1 where anything differs.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator
+import contextlib
+import sqlite3
+import sys
+from typing import Any, NamedTuple
+import warnings
+
+import sqlalchemy as sa
+
+# oslo.messaging imports eventlet, which we do not use, and which warns whoever runs this of
+# something that only its developers can change.
+warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
+
+import nova_cellmap  # noqa: E402
+from nova_cellmap import conf  # noqa: E402
+from nova_cellmap.context import RequestContext  # noqa: E402
+from nova_cellmap.context import get_admin_context  # noqa: E402
+from nova_cellmap.objects import CellMapping  # noqa: E402
+from nova_cellmap.objects import CellMappingList  # noqa: E402
+from nova_cellmap.objects import InstanceMappingList  # noqa: E402
+
+# How many differences are printed at most.
+SHOWN = 10
+
+IN_CELL = """
+SELECT uuid, project_id, user_id, deleted != 0 OR vm_state = 'soft-delete', hidden FROM instances
+"""
+# A cell's database is what it is known by on both sides: its name may be missing.
+NOVA = """
+SELECT instance_uuid, project_id, user_id, database_connection, queued_for_delete
+FROM instance_mappings JOIN cell_mappings ON cell_mappings.id = cell_id
+"""
+
+
+class Owned(NamedTuple):
+    """Whose an instance is, and whether it is deleted or soft-deleted."""
+
+    project_id: str
+    user_id: str | None
+    is_deleted: bool
+
+    def __str__(self) -> str:
+        deleted = ' and is deleted' if self.is_deleted else ''
+        return f'project {self.project_id}, user {self.user_id}{deleted}'
+
+
+Instances = dict[str, Owned]
+
+
+class Cell:
+    """A cell: its instances as it knows them, and as they are mapped to it."""
+
+    def __init__(self, context: RequestContext, mapping: CellMapping) -> None:
+        self.name = mapping.name or mapping.uuid
+        self.database = mapping.database_connection
+        rows = list(read(sa.make_url(self.database).database or '', IN_CELL))
+        self.count = len(rows)
+        self.there: Instances = {
+            uuid: Owned(project_id, user_id, bool(is_deleted))
+            for uuid, project_id, user_id, is_deleted, hidden in rows
+            if not hidden
+        }
+        self.mapped: Instances = {
+            instance.instance_uuid: Owned(
+                instance.project_id,
+                instance.user_id if 'user_id' in instance else None,
+                instance.queued_for_delete,
+            )
+            for instance in InstanceMappingList.get_all(context, cell_uuid=mapping.uuid)
+        }
+
+    def numbers(self) -> list[int]:
+        return [
+            self.count,
+            self.count - len(self.there),
+            len(self.mapped),
+            deleted(self.there),
+            deleted(self.mapped),
+        ]
+
+    def differences(self) -> Iterator[str]:
+        yield from differences(
+            f'in the database of {self.name}', self.there, f'mapped to {self.name}', self.mapped
+        )
+
+
+class NovaCell:
+    """A cell whose instances are mapped by Nova and here."""
+
+    def __init__(self, cell: Cell, rows: Iterable[Any]) -> None:
+        self.name = cell.name
+        # What is deleted, only the cell knows: Nova's map_instances says False of all.
+        self.novas = {uuid: Owned(project, user, False) for uuid, project, user, *_ in rows}
+        self.ours = {
+            uuid: Owned(
+                owned.project_id,
+                # Nova's mappings from before there were users do not name one.
+                owned.user_id if uuid not in self.novas or self.novas[uuid].user_id else None,
+                False,
+            )
+            for uuid, owned in cell.mapped.items()
+        }
+
+    def numbers(self) -> list[int]:
+        alike = self.novas.items() & self.ours.items()
+        return [len(self.novas), len(self.ours), len(alike)]
+
+    def differences(self) -> Iterator[str]:
+        yield from differences(
+            f"mapped to {self.name} in Nova's database", self.novas, 'mapped here', self.ours
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--nova', metavar='FILE', help="Nova's API database.")
+    arguments = parser.parse_args()
+
+    nova_cellmap.configure(conf.new())
+    context = get_admin_context()
+    cells = [Cell(context, mapping) for mapping in CellMappingList.get_all(context)]
+    headings = ['instances', 'hidden', 'mappings', 'deleted *', 'queued for delete']
+    print_table(headings, {cell.name: cell.numbers() for cell in cells})
+    print('* or soft-deleted; the hidden ones are left out')
+    found = [line for cell in cells for line in cell.differences()]
+    if arguments.nova:
+        print()
+        found += compare_with_nova(cells, list(read(arguments.nova, NOVA)))
+
+    print()
+    print(f'{len(found)} differences:' if found else 'No difference.')
+    for line in found[:SHOWN]:
+        print(f'  {line}')
+    if len(found) > SHOWN:
+        print(f'  and {len(found) - SHOWN} more')
+    return 1 if found else 0
+
+
+def compare_with_nova(cells: list[Cell], rows: list[Any]) -> list[str]:
+    pairs = [NovaCell(cell, [row for row in rows if row[3] == cell.database]) for cell in cells]
+    headings = ["Nova's mappings", 'mappings', 'same cell, project and user']
+    print_table(headings, {pair.name: pair.numbers() for pair in pairs})
+    queued = sum(bool(row[4]) for row in rows)
+    print(
+        f"Nova's own mappings have {queued} of {len(rows)} as queued for delete; "
+        f'the cells have {sum(deleted(cell.there) for cell in cells)} deleted or soft-deleted.'
+    )
+    return [line for pair in pairs for line in pair.differences()]
+
+
+def differences(here: str, left: Instances, there: str, right: Instances) -> Iterator[str]:
+    for uuid in sorted(left.keys() | right.keys()):
+        if uuid not in right:
+            yield f'{uuid} is {here}, and not {there}'
+        elif uuid not in left:
+            yield f'{uuid} is {there}, and not {here}'
+        elif left[uuid] != right[uuid]:
+            yield f'{uuid} has {left[uuid]} {here}, and {right[uuid]} {there}'
+
+
+def deleted(instances: Instances) -> int:
+    return sum(owned.is_deleted for owned in instances.values())
+
+
+def read(path: str, query: str) -> Iterator[Any]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        yield from connection.execute(query)
+
+
+def print_table(headings: list[str], rows: dict[str, list[int]]) -> None:
+    total = [sum(column) for column in zip(*rows.values(), strict=True)]
+    width = max(map(len, [*rows, 'total']))
+    print(' ' * width, *headings, sep='  ')
+    for name, numbers in {**rows, 'total': total}.items():
+        columns = (f'{n:>{len(heading)}}' for n, heading in zip(numbers, headings, strict=True))
+        print(f'{name:<{width}}', *columns, sep='  ')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
