@@ -129,6 +129,27 @@ class DatabaseNotOurs(MigrationError):
     )
 
 
+# The conductor.
+
+
+class RemoteCallRefused(CellMapError):
+    msg_fmt = 'The conductor does not call {what}: {reason}.'
+
+
+class PageTooLarge(CellMapError):
+    msg_fmt = (
+        'More than {limit} objects would be answered at once: '
+        'ask for them in pages, with limit and marker.'
+    )
+
+
+class ConductorError(CellMapError):
+    msg_fmt = (
+        'The conductor failed in a way that was not foreseen ({reason}): '
+        'its log tells more, under request {request_id}.'
+    )
+
+
 # The cells.
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Run a command beside database servers of its own, which end when the command does.
+"""Run a command beside servers of its own, which end when the command does.
 
     python3 tools/servers.py run [--only mariadb] -- COMMAND [ARGUMENT ...]
 
@@ -18,6 +18,7 @@ import os
 from pathlib import Path
 import random
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -53,7 +54,7 @@ class Interrupted(SystemExit):
 
 
 class Server:
-    """A server with its own folder and port."""
+    """A server with its own folder and ports."""
 
     name: ClassVar[str]
     # What to install, and whom the server runs as when root starts it: servers refuse to be root.
@@ -65,25 +66,22 @@ class Server:
     # The data is thrown away: stop in the fastest way that leaves nothing outside of the folder.
     stop_signal: ClassVar[signal.Signals]
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, ports: Iterator[int]) -> None:
         self.folder = folder
-        self.port = port
+        self.port = next(ports)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         raise NotImplementedError
 
-    def create_command(self) -> list[str]:
-        """The command that makes the data folder."""
-        raise NotImplementedError
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the command's environment has of the server."""
+        return {self.variable: self.url}
 
     def serve_command(self) -> list[str]:
         """The command that is the server, in the foreground."""
-        raise NotImplementedError
-
-    def ask_command(self) -> list[str]:
-        """The command that succeeds once the server answers queries."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -91,9 +89,7 @@ class Server:
         self.folder.mkdir()
         if AS_ROOT:
             shutil.chown(self.folder, self.user, self.user)
-        self.process = self._spawn(self.create_command())
-        if self.process.wait():
-            raise self._failure('could not create its data')
+        self._prepare()
         self.process = self._spawn(self.serve_command())
 
     def wait(self) -> None:
@@ -110,11 +106,23 @@ class Server:
             end(self.process, self.stop_signal)
 
     def program(self, name: str) -> str:
-        path = os.pathsep.join((os.environ.get('PATH', os.defpath), *self._program_folders()))
-        found = shutil.which(name, path=path)
+        found = shutil.which(name, path=os.pathsep.join(self._program_path()))
         if found is None:
             raise ServerError(f'{self.name}: no program {name} here: install {self.package}')
         return found
+
+    def _prepare(self) -> None:
+        """Do what the server needs done before it starts."""
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        raise NotImplementedError
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {'TMPDIR': str(self.folder)}
+
+    def _program_path(self) -> list[str]:
+        return [os.environ.get('PATH', os.defpath), *self._program_folders()]
 
     def _program_folders(self) -> list[str]:
         """Existing folders, those of the newest version first."""
@@ -128,7 +136,7 @@ class Server:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=os.environ | {'TMPDIR': str(self.folder)},
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -140,12 +148,6 @@ class Server:
                 preexec_fn=die_with_parent(self.stop_signal),
             )
 
-    def _answers(self) -> bool:
-        asked = subprocess.run(
-            self.ask_command(), stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        return asked.returncode == 0
-
     @property
     def log(self) -> Path:
         return self.folder / 'log'
@@ -155,7 +157,28 @@ class Server:
         return ServerError('\n    '.join((f'{self.name} {what}. The end of its log:', *tail)))
 
 
-class MariaDB(Server):
+class Database(Server):
+    def create_command(self) -> list[str]:
+        """The command that makes the data folder."""
+        raise NotImplementedError
+
+    def ask_command(self) -> list[str]:
+        """The command that succeeds once the server answers queries."""
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        self.process = self._spawn(self.create_command())
+        if self.process.wait():
+            raise self._failure('could not create its data')
+
+    def _answers(self) -> bool:
+        asked = subprocess.run(
+            self.ask_command(), stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        return asked.returncode == 0
+
+
+class MariaDB(Database):
     name = 'mariadb'
     package = 'mariadb-server'
     user = 'mysql'
@@ -200,7 +223,7 @@ class MariaDB(Server):
         return [program, '--no-defaults', *address, '--execute=SELECT 1']
 
 
-class PostgreSQL(Server):
+class PostgreSQL(Database):
     name = 'postgresql'
     package = 'postgresql'
     user = 'postgres'
@@ -236,7 +259,101 @@ class PostgreSQL(Server):
         return [self.program('psql'), '--no-psqlrc', *address, '--command=SELECT 1']
 
 
-SERVERS: dict[str, type[Server]] = {server.name: server for server in (MariaDB, PostgreSQL)}
+class RabbitMQ(Server):
+    """A broker that the command can also stop and start, by rabbitmqctl's stop_app and start_app.
+
+    It needs a process beside it, epmd, where rabbitmqctl asks for its distribution port.
+    """
+
+    name = 'rabbitmq'
+    package = 'rabbitmq-server'
+    user = 'rabbitmq'
+    program_folders = ('usr/lib/rabbitmq/bin',)
+    variable = 'NOVA_CELLMAP_TEST_RABBITMQ_URL'
+    control_variable = 'NOVA_CELLMAP_TEST_RABBITMQCTL'
+    stop_signal = signal.SIGKILL
+
+    def __init__(self, folder: Path, ports: Iterator[int]) -> None:
+        super().__init__(folder, ports)
+        self.distribution_port = next(ports)
+        self.epmd_port = next(ports)
+        self.epmd: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f'rabbit://guest:guest@{HOST}:{self.port}/'
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return super().variables | {self.control_variable: shlex.quote(str(self.control))}
+
+    @property
+    def control(self) -> Path:
+        """A program of our own: rabbitmqctl for this very broker."""
+        return self.folder / 'rabbitmqctl'
+
+    def serve_command(self) -> list[str]:
+        return [self.program('rabbitmq-server')]
+
+    def stop(self) -> None:
+        super().stop()
+        if self.epmd is not None:
+            end(self.epmd, signal.SIGKILL)
+
+    def _prepare(self) -> None:
+        settings = [f'{name}={value}' for name, value in self._environment().items()]
+        command = shlex.join(['env', '-i', *settings, self.program('rabbitmqctl')])
+        self.control.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        self.control.chmod(0o755)
+        (self.folder / 'rabbitmq.conf').write_text('disk_free_limit.absolute = 1MB\n')
+        address = ['-address', HOST, '-port', str(self.epmd_port)]
+        self.epmd = self._spawn([self.program('epmd'), *address])
+        while not talks(self.epmd_port):
+            if self.epmd.poll() is not None:
+                raise self._failure('could not start epmd')
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        return talks(self.port, b'AMQP\0\0\x09\x01')
+
+    def _environment(self) -> dict[str, str]:
+        """All of it: the broker of the system may have left variables, and settings in /etc."""
+        return {
+            'PATH': os.environ.get('PATH', os.defpath),
+            'LC_ALL': 'C.UTF-8',
+            # The cookie by which rabbitmqctl and the broker know each other is there.
+            'HOME': str(self.folder),
+            'TMPDIR': str(self.folder),
+            'ERL_EPMD_ADDRESS': HOST,
+            'ERL_EPMD_PORT': str(self.epmd_port),
+            # An epmd of their own would outlive them.
+            'ERL_FLAGS': '-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}',
+            'RABBITMQ_NODENAME': 'rabbit@localhost',
+            'RABBITMQ_NODE_IP_ADDRESS': HOST,
+            'RABBITMQ_NODE_PORT': str(self.port),
+            'RABBITMQ_DIST_PORT': str(self.distribution_port),
+            'RABBITMQ_CTL_DIST_PORT_MIN': str(PORTS[0]),
+            'RABBITMQ_CTL_DIST_PORT_MAX': str(PORTS[-1]),
+            'RABBITMQ_CONF_ENV_FILE': '/dev/null',
+            'RABBITMQ_CONFIG_FILE': f'{self.folder}/rabbitmq.conf',
+            'RABBITMQ_ADVANCED_CONFIG_FILE': f'{self.folder}/advanced.config',
+            'RABBITMQ_ENABLED_PLUGINS_FILE': f'{self.folder}/plugins',
+            'RABBITMQ_MNESIA_BASE': f'{self.folder}/data',
+            'RABBITMQ_LOG_BASE': str(self.folder),
+            'RABBITMQ_LOGS': '-',
+            # Has the script become the broker instead of waiting for it.
+            'RUNNING_UNDER_SYSTEMD': 'true',
+        }
+
+    def _program_path(self) -> list[str]:
+        """Not PATH first: Debian's programs there are for the broker of the system."""
+        return [*self._program_folders(), os.environ.get('PATH', os.defpath)]
+
+
+# The one that takes longest is first: it starts meanwhile.
+SERVERS: dict[str, type[Server]] = {
+    server.name: server for server in (RabbitMQ, MariaDB, PostgreSQL)
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -248,7 +365,10 @@ def main(arguments: list[str]) -> int:
             signal.signal(signum, interrupt)
     try:
         with running([SERVERS[name] for name in names]) as servers:
-            return run(command, {server.variable: server.url for server in servers})
+            variables: dict[str, str] = {}
+            for server in servers:
+                variables |= server.variables
+            return run(command, variables)
     except ServerError as error:
         say(str(error))
         return 1
@@ -276,7 +396,7 @@ def running(kinds: list[type[Server]]) -> Iterator[list[Server]]:
     ports = free_ports()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(data_folder())
-        servers = [kind(folder / kind.name, next(ports)) for kind in kinds]
+        servers = [kind(folder / kind.name, ports) for kind in kinds]
         for server in servers:
             stack.callback(server.stop)
             server.start()
@@ -309,6 +429,14 @@ def free_ports() -> Iterator[int]:
             probe.bind((HOST, port))
             probe.close()
             yield port
+
+
+def talks(port: int, greeting: bytes = b'') -> bool:
+    """Whether somebody listens on this port, and replies to the greeting if there is one."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), 1) as connection:
+        connection.sendall(greeting)
+        return not greeting or bool(connection.recv(1))
+    return False
 
 
 def run(command: list[str], variables: dict[str, str]) -> int:

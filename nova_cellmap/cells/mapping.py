@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filling the mapping from a cell's own database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent import futures
 import dataclasses
+import sys
 
 from oslo_log import log as logging
 
@@ -75,17 +77,11 @@ def map_instances(
     with database.connect(cell) as connection:
         instances = Instances(connection, cell)
         run.end_id = max(run.first_id, instances.last_id())
-        while not run.done:
-            size = batch_size if max_count is None else min(batch_size, max_count - run.rows)
-            # Where the count is reached, one row more tells whether that was all.
-            batch = instances.after(run.last_id, size or 1)
-            if batch and not size:
-                break
-            if batch:
-                _map_batch(context, cell, batch, run)
-                on_batch(run)
-            else:
-                run.done = True
+        for batch in _batches(instances, run.first_id, max_count, batch_size):
+            _map_batch(context, cell, batch, run)
+            on_batch(run)
+        # Where the count is reached, one row more tells whether that was all.
+        run.done = run.rows != max_count or not instances.after(run.last_id, 1)
     if run.done:
         db_api.map_progress_clear(context, cell.uuid)
     return run
@@ -98,6 +94,19 @@ def _resume(context: RequestContext, cell: CellMapping) -> Run:
     last_id = stopped['last_instance_id']
     LOG.info('Going on after instance number %d of cell %s', last_id, cell.identity)
     return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
+
+
+def _batches(
+    instances: Instances, last_id: int, max_count: int | None, batch_size: int
+) -> Iterator[list[Instance]]:
+    """The instances after *last_id*, each batch read while the one before is written."""
+    left = sys.maxsize if max_count is None else max_count
+    with futures.ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(instances.after, last_id, min(batch_size, left))
+        while batch := ahead.result():
+            left -= len(batch)
+            ahead = reader.submit(instances.after, batch[-1].id, min(batch_size, left))
+            yield batch
 
 
 def _map_batch(

@@ -5,6 +5,7 @@ from oslo_config import cfg
 
 from nova_cellmap.conf import api_database
 from nova_cellmap.conf import base
+from nova_cellmap.conf import conductor
 from nova_cellmap.conf import database
 
 
@@ -13,4 +14,5 @@ def list_opts() -> list[tuple[str | cfg.OptGroup, list[cfg.Opt]]]:
         *base.list_opts().items(),
         *api_database.list_opts().items(),
         *database.list_opts().items(),
+        *conductor.list_opts().items(),
     ]

@@ -20,7 +20,7 @@ commit, whose outcome nobody knows. Inside an open :func:`reader` or :func:`writ
 block nothing is tried again: what failed there is the whole block.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 import contextlib
 import datetime
 import enum
@@ -50,8 +50,10 @@ _cells = models.cell_mapping
 _mappings = models.instance_mapping
 _progress = models.map_progress
 _CELL_COLUMNS = tuple(column.name for column in _cells.columns)
+_CELL_NAMES = frozenset(_CELL_COLUMNS)
 _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
 _MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
+_MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
 
 
@@ -218,7 +220,7 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
     :returns: the row
     :raises: CellMappingExists where its uuid or its name is taken
     """
-    values = _known(_CELL_COLUMNS, values, required=_CELL_REQUIRED)
+    values = _known(_CELL_NAMES, values, required=_CELL_REQUIRED)
     with _cell_is_unique(values):
         context.connection.execute(_cells.insert().values(created_at=_now(), **values))
     return _get_cell(context, values['uuid'])
@@ -285,7 +287,7 @@ def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str,
     :returns: the row as it stands then
     :raises: CellMappingNotFound; CellMappingExists where the new name is taken
     """
-    values = _known(_CELL_COLUMNS, values)
+    values = _known(_CELL_NAMES, values)
     query = _cells.update().where(_cells.c.uuid == uuid).values(updated_at=_now(), **values)
     with _cell_is_unique(values):
         context.connection.execute(query)
@@ -375,7 +377,7 @@ def instance_mapping_update(
     :raises: InstanceMappingNotFound; InstanceMappingConflict where the cell is not the
         expected one; CellMappingNotFound where the new cell does not exist
     """
-    values = _known(_MAPPING_COLUMNS, values)
+    values = _known(_MAPPING_NAMES, values)
     query = _mappings.update().where(_mappings.c.instance_uuid == instance_uuid)
     if expected_cell_uuid is not ANYTHING:
         query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
@@ -587,7 +589,7 @@ def instance_mapping_create_bulk(
 
 @writes
 def _create_chunk(context: RequestContext, chunk: Sequence[Mapping[str, Any]]) -> BulkResult:
-    return _create_missing(context, chunk)
+    return _create_missing(context, [_complete(values) for values in chunk])
 
 
 @writes
@@ -610,7 +612,8 @@ def instance_mapping_map_batch(
         noted as conflicts
     :raises: CellMappingNotFound
     """
-    result = _create_missing(context, [{**values, 'cell_uuid': cell_uuid} for values in mappings])
+    rows = [_complete({**values, 'cell_uuid': cell_uuid}) for values in mappings]
+    result = _create_missing(context, rows)
     unplaced = [uuid for uuid, cell in result['conflicts'].items() if cell is None]
     for chunk in _chunks(unplaced):
         result['created'] += _place(context, cell_uuid, chunk)
@@ -637,8 +640,7 @@ def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Itera
     )
 
 
-def _create_missing(context: RequestContext, mappings: Sequence[Mapping[str, Any]]) -> BulkResult:
-    rows = [_complete(values) for values in mappings]
+def _create_missing(context: RequestContext, rows: Sequence[Row]) -> BulkResult:
     wanted: dict[str, Row] = {}
     for row in rows:
         wanted.setdefault(row['instance_uuid'], row)
@@ -657,15 +659,17 @@ def _create_missing(context: RequestContext, mappings: Sequence[Mapping[str, Any
 
 def _complete(values: Mapping[str, Any]) -> Row:
     defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
-    return defaults | _known(_MAPPING_COLUMNS, values, required=_MAPPING_REQUIRED)
+    return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
 
 
 def _insert(context: RequestContext, rows: list[Row]) -> None:
     # One statement of many rows, also where the driver would cut it into pages.
     connection = context.connection.execution_options(insertmanyvalues_page_size=len(rows))
     now = _now()
+    for row in rows:
+        row['created_at'] = now
     try:
-        connection.execute(_mappings.insert(), [{**row, 'created_at': now} for row in rows])
+        connection.execute(_mappings.insert(), rows)
     except db_exc.DBDuplicateEntry as error:
         # Somebody mapped one of them since we looked. Look again, in a new transaction.
         raise db_exc.RetryRequest(error) from error
@@ -789,10 +793,10 @@ def _id(row: Row) -> int:
 
 
 def _known(
-    columns: Collection[str], values: Mapping[str, Any], required: Collection[str] = ()
+    columns: Set[str], values: Mapping[str, Any], required: Collection[str] = ()
 ) -> dict[str, Any]:
-    unknown = values.keys() - set(columns)
-    if unknown:
+    if not values.keys() <= columns:
+        unknown = values.keys() - columns
         raise exception.InvalidInput(reason=f'no such column: {", ".join(sorted(unknown))}')
     missing = [column for column in required if values.get(column) is None]
     if missing:

@@ -6,6 +6,8 @@ paths pay for no ORM. ``migrate_repo`` holds their history; a test proves on eve
 database that the two agree.
 """
 
+from collections.abc import Callable
+import sys
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,17 +26,21 @@ class Text(sa.types.TypeDecorator[str]):
     impl = sa.String
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            raise ValueError(f'{value!r} is not text')
-        length = getattr(self.impl, 'length', None)
-        if length is not None and len(value) > length:
-            raise ValueError(f'text of {len(value)} characters, where {length} is the limit')
-        if '\0' in value:
-            raise ValueError('text with a NUL character')
-        return value
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
+        limit = getattr(self.impl, 'length', None) or sys.maxsize
+
+        def check(value: Any) -> str | None:
+            if value is None:
+                return None
+            if not isinstance(value, str):
+                raise ValueError(f'{value!r} is not text')
+            if len(value) > limit:
+                raise ValueError(f'text of {len(value)} characters, where {limit} is the limit')
+            if '\0' in value:
+                raise ValueError('text with a NUL character')
+            return value
+
+        return check
 
 
 class LongText(Text):

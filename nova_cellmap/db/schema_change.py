@@ -96,11 +96,13 @@ def _rebuild_sqlite_table(
 ) -> None:
     """Do what SQLite's ALTER TABLE cannot: copy the table into a changed one.
 
-    It runs within the script's transaction, so nobody ever sees half of it.
+    It runs within the script's transaction, so nobody ever sees half of it. With an
+    engine that is not the application's, an empty copy may be left of a killed process.
     """
     table = sa.Table(name, sa.MetaData(), autoload_with=connection)
     change(table)
     copy = table.to_metadata(table.metadata, name=f'{name}_changed')
+    connection.execute(schema.DropTable(copy, if_exists=True))
     connection.execute(schema.CreateTable(copy))
     connection.execute(sa.insert(copy).from_select(table.columns.keys(), sa.select(table)))
     connection.execute(schema.DropTable(table))

@@ -32,6 +32,15 @@ class VersionedObjectRegistry(base.VersionedObjectRegistry):
     """The library's registry. Its name is what the library's mypy plugin looks for."""
 
 
+def registered() -> dict[str, list[type[base.VersionedObject]]]:
+    """The classes of nova_cellmap in the library's registry, the newest of a name first."""
+    return {
+        name: classes
+        for name, classes in VersionedObjectRegistry.obj_classes().items()
+        if name.startswith(f'{NAMESPACE}.')
+    }
+
+
 class CellMapObject(base.VersionedObject):
     """The base of every object of nova_cellmap."""
 
@@ -97,6 +106,21 @@ class CellMapObject(base.VersionedObject):
             action='obj_load_attr',
             reason=f'{attrname} of this {self.__class__.__name__} is not set and cannot be loaded',
         )
+
+
+class CellMapObjectSerializer(base.VersionedObjectSerializer):
+    """Lets objects and contexts be arguments and results of any RPC, also within lists and dicts.
+
+    Give it to oslo.messaging's clients and servers.
+    """
+
+    OBJ_BASE_CLASS = CellMapObject
+
+    def serialize_context(self, context: RequestContext) -> dict[str, Any]:
+        return context.to_dict()
+
+    def deserialize_context(self, context: dict[str, Any]) -> RequestContext:
+        return RequestContext.from_dict(context)
 
 
 def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:

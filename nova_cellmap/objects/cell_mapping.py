@@ -150,6 +150,9 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     # Version 1.3: Add limit and marker
     VERSION = '1.3'
 
+    # The field of a member that is its place in a list, for the marker of the next page.
+    MARKER = 'uuid'
+
     fields = {
         'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.CellMapping'),
     }

@@ -13,6 +13,7 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import wire
 
 _WRITABLE = (
     'instance_uuid',
@@ -22,6 +23,8 @@ _WRITABLE = (
     'user_id',
     'queued_for_delete',
 )
+# The two forms of one thing.
+_CELL_FIELDS = {'cell_uuid', 'cell_mapping'}
 
 
 @base.VersionedObjectRegistry.register
@@ -205,7 +208,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
     ) -> dict[str, Any]:
         primitive = super().obj_to_primitive(target_version, version_manifest)
         loaded = self._loaded_cell_uuid
-        if loaded is not db_api.ANYTHING and 'cell_uuid' in self and self.cell_uuid != loaded:
+        if loaded is not db_api.ANYTHING and self._changed_fields & _CELL_FIELDS:
             # What the change is from goes with it, as 'changes' does, so that a save on
             # the far side is the same compare-and-swap. Readers that know of none skip it.
             primitive[self._obj_primitive_key('loaded_cell')] = loaded
@@ -222,7 +225,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         return self
 
     def _note_loaded_cell(self) -> None:
-        if 'cell_uuid' in self and not self._changed_fields & {'cell_uuid', 'cell_mapping'}:
+        if 'cell_uuid' in self and not self._changed_fields & _CELL_FIELDS:
             self._loaded_cell_uuid = self.cell_uuid
 
     @classmethod
@@ -248,12 +251,47 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     # Version 1.3: Add get_counts, get_count_by_uuids_and_user and
     #              get_not_deleted_by_cell_and_project
     # Version 1.4: Add limit and marker, get_all and create_bulk
-    VERSION = '1.4'
+    # Version 1.5: Travels as rows, with each cell once
+    VERSION = '1.5'
+
+    # The field of a member that is its place in a list, for the marker of the next page.
+    MARKER = 'instance_uuid'
 
     fields = {
         'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.InstanceMapping'),
     }
-    child_versions = {'1.0': '1.0', '1.1': '1.1', '1.2': '1.2', '1.3': '1.3', '1.4': '1.4'}
+    child_versions = {
+        '1.0': '1.0',
+        '1.1': '1.1',
+        '1.2': '1.2',
+        '1.3': '1.3',
+        '1.4': '1.4',
+        '1.5': '1.4',
+    }
+
+    def obj_to_primitive(
+        self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        packed = None
+        if _is_current(target_version, version_manifest):
+            packed = wire.pack(self.objects)
+        if packed is None:
+            return super().obj_to_primitive(target_version, version_manifest)
+        return {
+            self._obj_primitive_key('name'): self.obj_name(),
+            self._obj_primitive_key('namespace'): self.OBJ_PROJECT_NAMESPACE,
+            self._obj_primitive_key('version'): self.VERSION,
+            self._obj_primitive_key('data'): packed,
+        }
+
+    @classmethod
+    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
+        data = cls._obj_primitive_field(primitive, 'data')
+        if 'rows' not in data:
+            return super()._obj_from_primitive(context, objver, primitive)
+        self = cls._of(context, wire.unpack(context, data))
+        self.VERSION = objver
+        return self
 
     @classmethod
     @base.remotable
@@ -436,6 +474,15 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
             context,
             [InstanceMapping.from_row(context, row, cells[row['cell_uuid']]) for row in rows],
         )
+
+
+def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:
+    """Whether the reader knows today's versions of a list and of all that it holds."""
+    wanted = {InstanceMappingList.obj_name(): target_version, **(manifest or {})}
+    return all(
+        wanted.get(cls.obj_name()) in (None, cls.VERSION)
+        for cls in (InstanceMappingList, InstanceMapping, cell_mapping.CellMapping)
+    )
 
 
 def _uuid_or_none(value: str | None) -> str | None:

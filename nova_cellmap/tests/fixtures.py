@@ -2,6 +2,10 @@
 """What tests set up, for those of nova_cellmap and of its consumers."""
 
 import os
+import pathlib
+import signal
+import subprocess
+import sys
 from typing import Any
 import uuid
 
@@ -10,12 +14,14 @@ from oslo_config import cfg
 import sqlalchemy as sa
 
 from nova_cellmap import conf
+from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
 
 # The servers' addresses.
 _VARIABLES = {
     'mariadb': 'NOVA_CELLMAP_TEST_MARIADB_URL',
     'postgresql': 'NOVA_CELLMAP_TEST_POSTGRESQL_URL',
+    'rabbitmq': 'NOVA_CELLMAP_TEST_RABBITMQ_URL',
 }
 
 
@@ -61,6 +67,59 @@ class Database(fixtures.Fixture):
         _execute(server, f'CREATE DATABASE {name}')
         self.addCleanup(_execute, server, f'DROP DATABASE {name}{force}')
         return server.set(database=name).render_as_string(hide_password=False)
+
+
+class Conductor(fixtures.Fixture):
+    """A conductor in another process, on the RabbitMQ of ``NOVA_CELLMAP_TEST_RABBITMQ_URL``.
+
+    :param database: the database that it works on
+    :param options: more options, as ``{group: {option: value}}``
+    :ivar api: what to set as ``indirection_api``, to have remotable methods go there
+    :ivar conf: the configuration of a client of it
+    """
+
+    def __init__(
+        self, database: Database, options: dict[str, dict[str, Any]] | None = None
+    ) -> None:
+        self.database = database
+        self.options = options or {}
+
+    def _setUp(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        self.config_file = folder / 'conductor.conf'
+        self.log_file = folder / 'conductor.log'
+        self.config_file.write_text(self._config())
+        self.conf = conf.new(args=[], config_files=[str(self.config_file)])
+        self.start()
+        self.addCleanup(self.stop)
+        caller = rpcapi.Caller(self.conf)
+        self.addCleanup(caller.close)
+        caller.wait(60)
+        self.api = rpcapi.ConductorAPI(caller, self.conf.conductor.page_size)
+
+    def start(self) -> None:
+        command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
+        files = ['--config-file', str(self.config_file), '--log-file', str(self.log_file)]
+        self.process = subprocess.Popen([*command, *files])
+
+    def stop(self, sent: int = signal.SIGTERM) -> int:
+        """Send it a signal and wait for its end; answer its exit status."""
+        self.process.send_signal(sent)
+        return self.process.wait(60)
+
+    def _config(self) -> str:
+        groups: dict[str, dict[str, Any]] = {
+            'DEFAULT': {'transport_url': _server_url('rabbitmq'), 'rpc_response_timeout': 30},
+            'api_database': {'connection': self.database.url},
+            # Of its own: the tests of other processes have conductors too.
+            'conductor': {'topic': f'conductor-{uuid.uuid4().hex}', 'workers': 1},
+        }
+        for group, options in self.options.items():
+            groups[group] = {**groups.get(group, {}), **options}
+        lines = []
+        for group, options in groups.items():
+            lines += [f'[{group}]', *(f'{name} = {value}' for name, value in options.items())]
+        return '\n'.join(lines)
 
 
 def _server_url(kind: str) -> str:

@@ -18,6 +18,7 @@ from nova_cellmap.db import migration
 from nova_cellmap.db import models
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 
 KINDS = ('sqlite', 'mariadb', 'postgresql')
@@ -35,6 +36,7 @@ hypothesis.settings.load_profile('nova_cellmap')
 
 # One database a kind for all tests of the process: its schema takes longer than a test.
 _databases: dict[str, fixtures.Database] = {}
+_conductors: dict[str, fixtures.Conductor] = {}
 
 
 def on_each_database(suite: Any) -> None:
@@ -49,6 +51,17 @@ def on_each_database(suite: Any) -> None:
         setattr(module, name, type(suite)(name, (suite,), members))
 
 
+def straight_and_through_the_conductor(suite: Any) -> None:
+    """Have the tests of a class run on each kind of database, twice.
+
+    ``Moves`` becomes ``MovesSqlite`` ..., and ``MovesConductorSqlite`` ..., in which every
+    remotable method goes to a conductor in another process.
+    """
+    on_each_database(suite)
+    members = {'through_conductor': True, '__module__': suite.__module__}
+    on_each_database(type(suite)(f'{suite.__name__}Conductor', (suite,), members))
+
+
 def new_uuid() -> str:
     return str(uuid.uuid4())
 
@@ -57,6 +70,7 @@ class TestCase(testtools.TestCase):
     """A test with a mapping database of its own, the schema up to date and no rows in it."""
 
     kind: ClassVar[str] = 'sqlite'
+    through_conductor: ClassVar[bool] = False
 
     def setUp(self) -> None:
         super().setUp()
@@ -64,6 +78,9 @@ class TestCase(testtools.TestCase):
         self.conf = self.make_conf()
         nova_cellmap.configure(self.conf)
         self.addCleanup(_empty, self.conf)
+        if self.through_conductor:
+            CellMapObject.indirection_api = _conductor(self.database).api
+            self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
         self.context = RequestContext(user_id='user', project_id='project', overwrite=False)
 
     def make_conf(self) -> cfg.ConfigOpts:
@@ -106,6 +123,15 @@ def _database(kind: str) -> fixtures.Database:
         migration.db_sync(engine=database.engine())
         _databases[kind] = database
     return _databases[kind]
+
+
+def _conductor(database: fixtures.Database) -> fixtures.Conductor:
+    if database.kind not in _conductors:
+        conductor = fixtures.Conductor(database)
+        conductor.setUp()
+        atexit.register(conductor.cleanUp)
+        _conductors[database.kind] = conductor
+    return _conductors[database.kind]
 
 
 def _empty(conf: cfg.ConfigOpts) -> None:

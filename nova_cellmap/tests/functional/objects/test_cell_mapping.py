@@ -11,7 +11,7 @@ from nova_cellmap.db import models
 from nova_cellmap.tests.functional import base
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Cell(base.TestCase):
     def test_a_cell_is_found_as_it_was_created(self) -> None:
         cell = self.make_cell(
@@ -122,7 +122,7 @@ class Templates(base.TestCase):
         self.assertEqual('rabbit://{username9}@x/', cells[0].transport_url)
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Cells(base.TestCase):
     def test_lists(self) -> None:
         cells = [self.make_cell(disabled=number == 1) for number in range(3)]

@@ -30,7 +30,7 @@ class _Case(base.TestCase):
         return [mapping.instance_uuid for mapping in mappings]
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Mapping(_Case):
     def test_a_mapping_is_found_as_it_was_created(self) -> None:
         created = self.make_mapping(cell_mapping=self.make_cell(name='here'))
@@ -133,7 +133,7 @@ class Mapping(_Case):
             self.assertRaises(library_exception.OrphanedObjectError, call)
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Moves(_Case):
     """A change of the cell is a compare-and-swap."""
 
@@ -234,7 +234,7 @@ class Moves(_Case):
         setattr(mapping, name, cell if name == 'cell_mapping' else cell.uuid)
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Lists(_Case):
     def test_lists(self) -> None:
         one, two = self.make_cell(), self.make_cell()
@@ -271,15 +271,6 @@ class Lists(_Case):
         made = [self.make_mapping(cell_mapping=cell), self.make_mapping()]
         for mapping, listed in zip(made, InstanceMappingList.get_all(self.context), strict=True):
             self.assertEqual(self.get(mapping).obj_to_primitive(), listed.obj_to_primitive())
-
-    def test_a_list_reads_each_cell_once(self) -> None:
-        cells = [self.make_cell(), self.make_cell(), None]
-        for number in range(9):
-            self.make_mapping(cell_mapping=cells[number % 3])
-        statements = self.count_statements(
-            lambda: [mapping.cell_mapping for mapping in InstanceMappingList.get_all(self.context)]
-        )
-        self.assertEqual(2, statements)
 
     def test_a_project_must_be_named(self) -> None:
         self.make_mapping()
@@ -320,6 +311,20 @@ class Lists(_Case):
             found += page
         return found
 
+
+@base.on_each_database
+class Statements(_Case):
+    """What is asked of the database."""
+
+    def test_a_list_reads_each_cell_once(self) -> None:
+        cells = [self.make_cell(), self.make_cell(), None]
+        for number in range(9):
+            self.make_mapping(cell_mapping=cells[number % 3])
+        statements = self.count_statements(
+            lambda: [mapping.cell_mapping for mapping in InstanceMappingList.get_all(self.context)]
+        )
+        self.assertEqual(2, statements)
+
     def count_statements(self, call: Callable[[], Any]) -> int:
         statements: list[str] = []
 
@@ -335,7 +340,7 @@ class Lists(_Case):
         return len([text for text in statements if text.startswith('SELECT')])
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Many(_Case):
     def test_create_bulk_tells_apart_what_it_did(self) -> None:
         one, two = self.make_cell(), self.make_cell()
@@ -377,7 +382,7 @@ class Many(_Case):
         self.assertEqual(2, count)
 
 
-@base.on_each_database
+@base.straight_and_through_the_conductor
 class Values(_Case):
     """Whatever is put into a field is kept exactly or refused clearly."""
 

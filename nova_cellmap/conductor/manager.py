@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the conductor does for those who call it."""
+
+from collections.abc import Callable
+import functools
+import inspect
+from typing import Any, NoReturn
+
+from oslo_log import log as logging
+import oslo_messaging
+from oslo_utils import versionutils
+from oslo_versionedobjects import exception as library_exception
+
+from nova_cellmap import exception
+from nova_cellmap import objects  # noqa: F401 - registers them
+from nova_cellmap.conductor import rpc
+from nova_cellmap.context import RequestContext
+from nova_cellmap.objects import base
+
+LOG = logging.getLogger(__name__)
+
+# What a caller may cause or must expect: it crosses as itself, and is no fault of ours.
+_EXPECTED = (exception.CellMapError, library_exception.VersionedObjectsException, ValueError)
+
+
+def _endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let what callers expect cross as itself, and of all else only that it happened.
+
+    An exception crosses with its traceback, and that of a database's error tells of
+    statements and addresses: those stay in the conductor's log.
+    """
+
+    @oslo_messaging.expected_exceptions(*_EXPECTED)  # type: ignore[untyped-decorator]
+    @functools.wraps(method)
+    def call(self: 'ConductorManager', context: RequestContext, **kwargs: Any) -> Any:
+        try:
+            return method(self, context, **kwargs)
+        except _EXPECTED as error:
+            raise error.with_traceback(None) from None
+        except Exception as error:
+            LOG.exception('A remote call of %s failed unforeseen', kwargs.get('objmethod'))
+            raise exception.ConductorError(
+                reason=type(error).__name__, request_id=context.request_id
+            ) from None
+
+    endpoint: Callable[..., Any] = call
+    return endpoint
+
+
+class ConductorManager:
+    """The RPC endpoint. Its methods' names and arguments are the library's.
+
+    Only remotable methods of registered objects of nova_cellmap can be called.
+
+    :param page_size: the greatest number of objects that one call may return
+    """
+
+    target = oslo_messaging.Target(namespace=rpc.NAMESPACE, version=rpc.VERSION)
+
+    def __init__(self, page_size: int) -> None:
+        self._page_size = page_size
+
+    def ping(self, context: RequestContext) -> str:
+        """Answer, so that a client knows that somebody does."""
+        return 'pong'
+
+    @_endpoint
+    def object_class_action_versions(
+        self,
+        context: RequestContext,
+        objname: str,
+        objmethod: str,
+        object_versions: dict[str, str],
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call a class method; answer objects in versions that the caller knows."""
+        versions = _capped(object_versions)
+        cls = _class(objname, versions)
+        method = _remotable(cls, objmethod)
+        result = self._call_bounded(method, context, args, kwargs)
+        if isinstance(result, base.CellMapObject):
+            return result.obj_to_primitive(versions[objname], versions)
+        return result
+
+    @_endpoint
+    def object_action(
+        self,
+        context: RequestContext,
+        objinst: base.CellMapObject,
+        objmethod: str,
+        args: list[Any],
+        kwargs: dict[str, Any],
+    ) -> tuple[dict[str, Any], Any]:
+        """Call a method of an object; answer what it changed of it, and its result."""
+        if not isinstance(objinst, base.CellMapObject):
+            _refuse(f'{type(objinst).__name__}.{objmethod}', 'it is no object of nova_cellmap')
+        method = _remotable(objinst, objmethod)
+        before = _data(objinst)
+        result = _call(method, args, kwargs)
+        updates = {
+            name: value
+            for name, value in _data(objinst).items()
+            if name not in before or before[name] != value
+        }
+        return {**updates, 'obj_what_changed': sorted(objinst.obj_what_changed())}, result
+
+    @_endpoint
+    def object_backport_versions(
+        self,
+        context: RequestContext,
+        objinst: base.CellMapObject,
+        object_versions: dict[str, str],
+    ) -> dict[str, Any]:
+        """Take an object that is too new for the caller down to the versions it knows."""
+        if not isinstance(objinst, base.CellMapObject):
+            _refuse('object_backport_versions', 'it is no object of nova_cellmap')
+        target = object_versions[objinst.obj_name()]
+        return objinst.obj_to_primitive(target, object_versions)
+
+    def _call_bounded(
+        self, method: Callable[..., Any], context: RequestContext, args: Any, kwargs: Any
+    ) -> Any:
+        """Call a method that may return a page, and return no more than a page."""
+        if 'limit' not in inspect.signature(method).parameters:
+            return _call(method, [context, *args], kwargs)
+        call = _bind(method, [context, *args], kwargs)
+        limit = call.arguments.get('limit')
+        if limit is None:
+            # One more tells whether there are too many.
+            call.arguments['limit'] = self._page_size + 1
+        result = method(*call.args, **call.kwargs)
+        if len(result) > self._page_size:
+            raise exception.PageTooLarge(limit=self._page_size)
+        return result
+
+
+def _capped(wanted: dict[str, str]) -> dict[str, str]:
+    """The caller's versions, but none newer than ours: a newer caller reads older objects."""
+    ours = {name: cls[0].VERSION for name, cls in base.registered().items()}
+    return {
+        name: min(version, ours.get(name, version), key=versionutils.convert_version_to_tuple)
+        for name, version in wanted.items()
+    }
+
+
+def _class(objname: str, versions: dict[str, str]) -> type[base.CellMapObject]:
+    if objname not in base.registered() or objname not in versions:
+        _refuse(objname, 'it is no object of nova_cellmap')
+    return base.CellMapObject.obj_class_from_name(objname, versions[objname])  # type: ignore[return-value]
+
+
+def _remotable(target: Any, name: str) -> Callable[..., Any]:
+    cls = target if isinstance(target, type) else type(target)
+    # Looked up on the class: a field that is asked for by name is not to be loaded.
+    if name.startswith('_') or not getattr(getattr(cls, name, None), 'remotable', False):
+        _refuse(f'{target.obj_name()}.{name}', 'it is not remotable')
+    method: Callable[..., Any] = getattr(target, name)
+    return method
+
+
+def _refuse(what: str, reason: str) -> NoReturn:
+    LOG.warning('Refused a remote call of %s: %s', what, reason)
+    raise exception.RemoteCallRefused(what=what, reason=reason)
+
+
+def _call(method: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    call = _bind(method, args, kwargs)
+    return method(*call.args, **call.kwargs)
+
+
+def _bind(
+    method: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+) -> inspect.BoundArguments:
+    try:
+        return inspect.signature(method).bind(*args, **kwargs)
+    except TypeError as error:
+        raise exception.InvalidInput(reason=str(error)) from None
+
+
+def _data(obj: base.CellMapObject) -> dict[str, Any]:
+    """The fields of *obj*, as the version that its owner knows has them."""
+    primitive = obj.obj_to_primitive(obj.VERSION)
+    data: dict[str, Any] = primitive[f'{obj.OBJ_SERIAL_NAMESPACE}.data']
+    return data

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The near side of the remotable methods.
+
+::
+
+    from nova_cellmap.conductor import rpcapi
+    rpcapi.use_conductor(conf)
+
+From there on every remotable method goes over RPC.
+"""
+
+from collections.abc import Callable
+import inspect
+import itertools
+import time
+from typing import Any
+
+from oslo_config import cfg
+import oslo_messaging
+from oslo_versionedobjects import base as library
+
+from nova_cellmap import exception
+from nova_cellmap.conductor import rpc
+from nova_cellmap.context import RequestContext
+from nova_cellmap.context import get_admin_context
+from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import base
+from nova_cellmap.objects import fields
+
+# How long one ping waits for its answer, while the conductor is waited for.
+_PING_SECONDS = 5
+
+
+def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
+    """Send every remotable method to the conductor from here on.
+
+    :param conf: ``[DEFAULT] transport_url`` says where, ``rpc_response_timeout`` for how long
+        an answer is waited for, ``[conductor] page_size`` how much is asked for at once
+    :param wait: for so many seconds wait for a conductor that answers
+    :raises: oslo_messaging.MessagingTimeout where none did
+    """
+    use_database()
+    caller = Caller(conf)
+    if wait:
+        caller.wait(wait)
+    base.CellMapObject.indirection_api = ConductorAPI(caller, conf.conductor.page_size)
+
+
+def use_database() -> None:
+    """Run every remotable method in this process from here on."""
+    api = base.CellMapObject.indirection_api
+    base.CellMapObject.indirection_api = None
+    if isinstance(api, ConductorAPI):
+        api.caller.close()
+
+
+class Caller:
+    """Calls a method of the conductor and waits for its answer.
+
+    An answer that does not come in time raises oslo_messaging.MessagingTimeout; the
+    exceptions of nova_cellmap arrive as themselves.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._topic = conf.conductor.topic
+        self._transport = rpc.transport(conf)
+        self._client = oslo_messaging.get_rpc_client(
+            self._transport, rpc.target(conf), serializer=base.CellMapObjectSerializer()
+        )
+        self._timeout = conf.rpc_response_timeout
+
+    def close(self) -> None:
+        self._transport.cleanup()
+
+    def wait(self, seconds: float) -> None:
+        """Return as soon as a conductor answers.
+
+        :raises: oslo_messaging.MessagingTimeout where none did within *seconds*
+        """
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            try:
+                self(get_admin_context(), 'ping', timeout=max(1, min(left, _PING_SECONDS)))
+                return
+            except oslo_messaging.MessagingTimeout:
+                if left <= _PING_SECONDS:
+                    raise
+
+    def __call__(
+        self, context: RequestContext, name: str, timeout: float | None = None, **arguments: Any
+    ) -> Any:
+        timeout = timeout or self._timeout
+        try:
+            return self._client.prepare(timeout=timeout).call(context, name, **arguments)
+        except oslo_messaging.MessagingTimeout as error:
+            what = arguments.get('objname') or arguments.get('objinst') or 'conductor'
+            what = what.obj_name() if isinstance(what, base.CellMapObject) else what
+            raise oslo_messaging.MessagingTimeout(
+                f'No answer to {what}.{arguments.get("objmethod", name)} within {timeout:g} s: '
+                f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
+            ) from None
+        except exception.CellMapError as error:
+            raise _as_itself(error) from None
+
+
+class ConductorAPI(library.VersionedObjectIndirectionAPI):
+    """What the library asks for instead of running a remotable method.
+
+    :param caller: how the conductor's methods are called
+    :param page_size: how many objects are asked for at once
+    """
+
+    def __init__(self, caller: Any, page_size: int) -> None:
+        self.caller = caller
+        self._page_size = page_size
+
+    def object_class_action_versions(
+        self,
+        context: RequestContext,
+        objname: str,
+        objmethod: str,
+        object_versions: dict[str, str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        try:
+            return self._class_action(context, objname, objmethod, object_versions, args, kwargs)
+        except exception.PageTooLarge as error:
+            # The conductor's pages are smaller than ours; only reading is done in pages.
+            if error.kwargs['limit'] >= self._page_size:
+                raise
+            self._page_size = error.kwargs['limit']
+            return self.object_class_action_versions(
+                context, objname, objmethod, object_versions, args, kwargs
+            )
+
+    def object_action(
+        self,
+        context: RequestContext,
+        objinst: Any,
+        objmethod: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        return self.caller(
+            context,
+            'object_action',
+            objinst=objinst,
+            objmethod=objmethod,
+            args=args,
+            kwargs=kwargs,
+        )
+
+    def object_backport_versions(
+        self, context: RequestContext, objinst: Any, object_versions: dict[str, str]
+    ) -> Any:
+        return self.caller(
+            context, 'object_backport_versions', objinst=objinst, object_versions=object_versions
+        )
+
+    def _class_action(
+        self,
+        context: RequestContext,
+        objname: str,
+        objmethod: str,
+        object_versions: dict[str, str],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        def call(arguments: dict[str, Any]) -> Any:
+            return self.caller(
+                context,
+                'object_class_action_versions',
+                objname=objname,
+                objmethod=objmethod,
+                object_versions=object_versions,
+                args=[],
+                kwargs=arguments,
+            )
+
+        signature = inspect.signature(getattr(base.registered()[objname][0], objmethod))
+        arguments = signature.bind(context, *args, **kwargs).arguments
+        del arguments['context']
+        if objmethod in _CHUNKED:
+            return self._in_chunks(call, arguments, *_CHUNKED[objmethod])
+        if 'marker' in signature.parameters and isinstance(arguments.get('limit'), int | None):
+            return self._in_pages(call, arguments)
+        return call(arguments)
+
+    def _in_pages(self, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Call for a page after the other, and answer them as one list."""
+        limit = arguments.get('limit')
+        whole = None
+        while True:
+            size = self._page_size if limit is None else min(self._page_size, limit)
+            page = call({**arguments, 'limit': size})
+            whole = page if whole is None else _joined([whole, page])
+            if limit is not None:
+                limit -= len(page)
+            if len(page) < size or limit == 0:
+                return whole
+            arguments = {**arguments, 'marker': getattr(page[-1], page.MARKER)}
+
+    def _in_chunks(
+        self,
+        call: Callable[..., Any],
+        arguments: dict[str, Any],
+        name: str,
+        merge: Callable[[list[Any]], Any],
+    ) -> Any:
+        """Call with so many of the items in argument *name* at a time."""
+        page = {key: arguments.pop(key, None) for key in ('limit', 'marker')}
+        # Each once, however it is spelled: what two chunks held would count twice.
+        items = iter(dict.fromkeys(map(_spelled_alike, arguments[name])))
+        results = []
+        while chunk := list(itertools.islice(items, self._page_size)):
+            results.append(call({**arguments, name: chunk}))
+        merged = merge(results or [call({**arguments, name: []})])
+        return _page_of(merged, **page) if any(page.values()) else merged
+
+
+def _as_itself(error: exception.CellMapError) -> exception.CellMapError:
+    """The exception as it was raised; oslo.messaging's copy carries a traceback as its text."""
+    for cls in type(error).__mro__:
+        if cls.__module__ == exception.__name__:
+            made: exception.CellMapError = cls(*error.args, **error.kwargs)
+            return made
+    return error
+
+
+def _joined(lists: list[Any]) -> Any:
+    """The members of several lists in one, in the order of their creation."""
+    members = sorted((member for each in lists for member in each), key=lambda each: each.id)
+    whole = type(lists[0])(lists[0]._context, objects=members)
+    whole.obj_reset_changes()
+    return whole
+
+
+def _page_of(whole: Any, limit: int | None, marker: str | None) -> Any:
+    start = 0
+    if marker is not None:
+        places = [getattr(member, whole.MARKER) for member in whole]
+        if _spelled_alike(marker) not in places:
+            raise exception.MarkerNotFound(marker=marker)
+        start = places.index(_spelled_alike(marker)) + 1
+    return whole[start : None if limit is None else start + limit]
+
+
+def _summed(results: list[Any]) -> db_api.BulkResult:
+    """What create_bulk answered for each chunk, added up."""
+    total = db_api.BulkResult(created=0, existing=0, conflicts={})
+    for result in results:
+        total['created'] += result['created']
+        total['existing'] += result['existing']
+        total['conflicts'].update(result['conflicts'])
+    return total
+
+
+def _spelled_alike(item: Any) -> Any:
+    return fields.canonical_uuid(item) if isinstance(item, str) else item
+
+
+# The methods that take any number of things: the name of that argument, and how the
+# answers for each part of it become one.
+_CHUNKED: dict[str, tuple[str, Callable[[list[Any]], Any]]] = {
+    'get_by_instance_uuids': ('uuids', _joined),
+    'get_count_by_uuids_and_user': ('uuids', sum),
+    'create_bulk': ('mappings', _summed),
+    'destroy_bulk': ('instance_uuids', sum),
+}

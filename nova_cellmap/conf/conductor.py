@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``[conductor]`` group: the remotable methods' far side."""
+
+import copy
+import socket
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    'conductor',
+    title='The conductor',
+    help='How services without a database reach it through nova-cellmap-conductor.',
+)
+
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'topic',
+        default='nova-cellmap-conductor',
+        help='The topic on the message queue; that of a conductor and its clients is the same.',
+    ),
+    cfg.HostAddressOpt(
+        'host',
+        default=socket.gethostname(),
+        sample_default='<the name of the machine>',
+        help='The name that the conductor of this machine has on the message queue.',
+    ),
+    cfg.IntOpt(
+        'workers',
+        default=2,
+        min=1,
+        help='How many processes answer calls. Each answers several at a time, in threads.',
+    ),
+    cfg.IntOpt(
+        'page_size',
+        default=1000,
+        min=1,
+        help="""The greatest number of objects that one call may return. Clients page on their
+own; those of older releases are told to where a list would be longer.""",
+    ),
+    cfg.IntOpt(
+        'graceful_shutdown_timeout',
+        default=60,
+        min=0,
+        help='For how many seconds calls in flight may go on after SIGTERM; 0: without end.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    # A copy: see api_database.
+    conf.register_group(copy.deepcopy(GROUP))
+    conf.register_opts(OPTS, group=GROUP.name)
+
+
+def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:
+    return {GROUP: OPTS}

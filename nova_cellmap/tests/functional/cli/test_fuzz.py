@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is typed: every command ends in an exit status that was foreseen."""
+
+import argparse
+import os
+
+import hypothesis
+from hypothesis import strategies as st
+
+from nova_cellmap.cli import manage
+from nova_cellmap.db import engine
+from nova_cellmap.db import models
+from nova_cellmap.tests import nova_cell
+from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.tests.functional.cli import base
+
+_CELL = '5d6e5a3c-9a5e-4f5c-8a39-6a2f7a1f3b11'
+_INSTANCE = '0f8c7a4e-52c5-4b0e-b1f1-0a3c8a5d9e22'
+_CELL0 = '00000000-0000-0000-0000-000000000000'
+
+# What an argument can hold: all but NUL, and bytes that are no UTF-8 as half surrogate pairs.
+_CHARACTERS = st.one_of(
+    st.characters(exclude_categories=['Cs'], exclude_characters='\0'),
+    st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=['Cs']),
+)
+_KNOWN = (_CELL, _CELL.upper(), _CELL0, _INSTANCE, _INSTANCE.replace('-', ''), 'cell1', 'project')
+_COLUMNS = ('uuid', 'name', 'instance_uuid', 'cell_uuid', 'disabled', 'created')
+_URLS = (
+    'none:///',
+    'sqlite:///nosuch/x.sqlite',
+    'mysql+pymysql://nova:sekret@db/x',
+    'rabbit://nova:sekret@mq:5672/x',
+    '{scheme}://{username}:{password}@{hostname}:{port}/{path}',
+)
+_ODD = (
+    '',
+    ' ',
+    '-',
+    '--',
+    '-1',
+    '0',
+    '1',
+    '9' * 30,
+    '1e3',
+    'x' * 300,
+    'ä' * 70_000,
+    '%s{x}',
+    '\n',
+)
+_TEXTS = st.one_of(
+    st.sampled_from(_KNOWN),
+    st.sampled_from(_KNOWN + _COLUMNS + _URLS + _ODD),
+    st.integers().map(str),
+    st.uuids().map(str),
+    st.text(_CHARACTERS, max_size=20),
+)
+
+
+def _program_actions() -> list[argparse.Action]:
+    # The tests name the configuration and keep the file system clean.
+    kept = {'--log-file', '--config-dir'}
+    return [
+        action
+        for action in manage.program().parser._actions
+        if not kept & set(action.option_strings)
+    ]
+
+
+def _command_actions(words: str) -> list[argparse.Action]:
+    program = manage.program()
+    factory, name, _ = program.command_manager.find_command(words.split())
+    parser: argparse.ArgumentParser = factory(program, None).get_parser(name)
+    return parser._actions
+
+
+_PROGRAM_ACTIONS = _program_actions()
+_COMMAND_ACTIONS = {words: _command_actions(words) for words in manage.COMMANDS}
+
+
+@st.composite
+def _arguments(draw: st.DrawFn, action: argparse.Action) -> list[str]:
+    """An option, or an argument, with a value."""
+    if action.nargs == 0:
+        return [draw(st.sampled_from(action.option_strings))]
+    value = draw(_TEXTS)
+    if action.choices and draw(st.integers(0, 3)):
+        value = draw(st.sampled_from(sorted(action.choices)))
+    if not action.option_strings:
+        return [value]
+    option = draw(st.sampled_from(action.option_strings))
+    return [f'{option}={value}'] if draw(st.booleans()) else [option, value]
+
+
+@st.composite
+def _command_lines(draw: st.DrawFn) -> list[str]:
+    words = draw(st.sampled_from(sorted(_COMMAND_ACTIONS)))
+    actions = _COMMAND_ACTIONS[words]
+    chosen = [each for each in actions if each.required and draw(st.integers(0, 9))]
+    chosen += draw(st.lists(st.sampled_from(actions), max_size=5))
+    if not draw(st.integers(0, 4)):
+        chosen.append(draw(st.sampled_from(_PROGRAM_ACTIONS)))
+    parts = [draw(_arguments(action)) for action in draw(st.permutations(chosen))]
+    if not draw(st.integers(0, 9)):
+        parts.append([draw(_TEXTS)])
+    return [*words.split(), *(text for part in parts for text in part)]
+
+
+class _Case(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # Relative paths lead into a folder of the test's own.
+        self.addCleanup(os.chdir, os.getcwd())  # noqa: PTH109
+        os.chdir(self.folder)
+        nova_cell.add(self.nova, uuid=_INSTANCE)
+        self.configure(
+            DEFAULT={'transport_url': 'rabbit://nova:sekret@mq:5672/'},
+            database={'connection': 'mysql+pymysql://nova:sekret@db:3306/nova'},
+        )
+
+    def begin_anew(self) -> None:
+        cells = (_CELL, 'cell1', cells_base.url_of(self.nova)), (_CELL0, 'cell0', 'none:///')
+        rows = [
+            {'uuid': uuid, 'name': name, 'database_connection': url, 'transport_url': 'none:///'}
+            for uuid, name, url in cells
+        ]
+        row = {'instance_uuid': _INSTANCE, 'cell_uuid': _CELL, 'project_id': 'project'}
+        with engine.writer_engine().begin() as connection:
+            for table in reversed(models.metadata.sorted_tables):
+                connection.execute(table.delete())
+            connection.execute(models.cell_mapping.insert(), rows)
+            connection.execute(models.instance_mapping.insert(), row)
+
+    def assert_foreseen(self, argv: list[str]) -> None:
+        outcome = self.call(*argv)
+        self.assertIsInstance(outcome.status, int)
+        self.assertIn(outcome.status, range(255), str(outcome))
+        if '--debug' not in argv:
+            self.assertNotIn('Traceback (most recent call last)', outcome.err)
+        if outcome.status >= 64:
+            self.assertNotEqual('', outcome.err)
+
+
+def _settings(examples: int) -> hypothesis.settings:
+    return hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+
+
+class FuzzSqlite(_Case):
+    @_settings(300)
+    @hypothesis.given(_command_lines())
+    def test_any_arguments(self, argv: list[str]) -> None:
+        self.begin_anew()
+        self.assert_foreseen(argv)
+
+    @_settings(60)
+    @hypothesis.given(st.lists(st.one_of(_TEXTS, st.sampled_from(('cell_v2', 'db', 'help')))))
+    def test_any_words(self, argv: list[str]) -> None:
+        self.assert_foreseen(argv)
+
+
+class FuzzMariadb(_Case):
+    kind = 'mariadb'
+
+    @_settings(60)
+    @hypothesis.given(_command_lines())
+    def test_any_arguments(self, argv: list[str]) -> None:
+        self.begin_anew()
+        self.assert_foreseen(argv)
+
+
+class FuzzPostgresql(_Case):
+    kind = 'postgresql'
+
+    @_settings(60)
+    @hypothesis.given(_command_lines())
+    def test_any_arguments(self, argv: list[str]) -> None:
+        self.begin_anew()
+        self.assert_foreseen(argv)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""nova-cellmap-status upgrade check."""
+
+from nova_cellmap.cli import status
+from nova_cellmap.db import models
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.tests import fixtures
+from nova_cellmap.tests.functional import base as functional_base
+from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.tests.functional.cli import base
+
+
+@functional_base.on_each_database
+class UpgradeCheck(base.TestCase):
+    def check(self, expected_status: int) -> dict[str, tuple[str, str]]:
+        """The result and the details of each check."""
+        outcome = self.call('upgrade', 'check', '-f', 'json', main=status.main)
+        rows = self.assert_ends(expected_status, outcome).json
+        return {row['check']: (row['result'], row['details']) for row in rows}
+
+    def map_cell0(self) -> None:
+        url = cells_base.url_of(self.new_nova())
+        self.assert_succeeds('cell_v2', 'map_cell0', '--database_connection', url)
+
+    def test_0_where_all_is_in_place(self) -> None:
+        self.map_cell0()
+        self.assertEqual({'success'}, {result for result, _ in self.check(0).values()})
+
+    def test_1_where_there_is_no_cell_but_cell0(self) -> None:
+        self.map_cell0()
+        self.cell.destroy()
+        result, details = self.check(1)['cells are mapped']
+        self.assertEqual('warning', result)
+        self.assertIn('create_cell', details)
+
+    def test_2_where_cell0_is_not_mapped(self) -> None:
+        result, details = self.check(2)['cell0 is mapped']
+        self.assertEqual('failure', result)
+        self.assertIn('map_cell0', details)
+
+    def test_2_where_a_cell_cannot_be_read_and_1_where_it_is_disabled(self) -> None:
+        self.map_cell0()
+        path = self.folder / 'missing.sqlite'
+        cell = self.make_cell(name='lost', database_connection=f'sqlite:///{path}')
+        result, details = self.check(2)['cell lost is reachable']
+        self.assertEqual('failure', result)
+        self.assertIn(str(path), details)
+        self.assertFalse(path.exists())
+        cell.disabled = True
+        cell.save()
+        self.assertEqual('warning', self.check(1)['cell lost is reachable'][0])
+
+    def test_2_where_a_cells_database_is_something_else(self) -> None:
+        url = cells_base.url_of(self.new_database())
+        self.make_cell(name='odd', database_connection=url)
+        self.assertIn('instances', self.check(2)['cell odd is reachable'][1])
+
+    def test_a_cell0_without_a_database_is_a_failure(self) -> None:
+        urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
+        row = {'uuid': CellMapping.CELL0_UUID, 'name': 'cell0', **urls}
+        self.execute(models.cell_mapping.insert().values(row))
+        self.assertEqual('failure', self.check(2)['cell cell0 is reachable'][0])
+
+    def test_2_where_the_schema_is_missing_or_old(self) -> None:
+        database = self.useFixture(fixtures.Database(self.kind))
+        self.configure(api_database={'connection': database.url})
+        for _ in range(2):
+            [(result, details)] = self.check(2).values()
+            self.assertEqual('failure', result)
+            self.assertIn('db sync', details)
+            self.assert_succeeds('db', 'sync', '2')
+
+    def test_2_where_the_mapping_database_is_down(self) -> None:
+        url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x'
+        self.configure(api_database={'connection': url, 'max_retries': 1})
+        [(result, details)] = self.check(2).values()
+        self.assertEqual('failure', result)
+        self.assertIn('127.0.0.1', details)
