@@ -73,10 +73,14 @@ def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str
     # SQLite makes an empty database where there is none: reading in the wrong folder
     # would leave one there.
     path = args[0]
-    if not path.startswith('file:') and not pathlib.Path(path).exists():
+    if _is_missing(path):
         raise dialect.loaded_dbapi.OperationalError(
             f'there is no file {path}; `nova-cellmap-manage db sync` makes it'
         )
+
+
+def _is_missing(path: str) -> bool:
+    return not path.startswith('file:') and not pathlib.Path(path).exists()
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
@@ -153,6 +157,16 @@ def retry_settings() -> dict[str, Any]:
 def shown_url() -> str:
     """Where the mapping database is, with its password masked."""
     return url.mask(conf().api_database.connection)
+
+
+def is_missing_file() -> bool:
+    """Whether the mapping database is an SQLite file that does not exist yet."""
+    plain = sa.make_url(conf().api_database.connection)
+    return (
+        plain.get_backend_name() == 'sqlite'
+        and not _is_in_memory(plain)
+        and _is_missing(plain.database or '')
+    )
 
 
 def writer_engine() -> sa.Engine:

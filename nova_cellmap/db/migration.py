@@ -55,6 +55,9 @@ def db_version(engine: sa.Engine | None = None) -> int:
     :raises: :exc:`nova_cellmap.exception.DatabaseNotOurs`,
         :exc:`nova_cellmap.exception.DatabaseUnreachable`
     """
+    if engine is None and db_engine.is_missing_file():
+        # To look would make it.
+        return 0
     engine = _connect(engine)
     with _errors_translated():
         return _version(engine)

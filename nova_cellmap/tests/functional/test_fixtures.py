@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures that consumers use."""
+
+import testtools
+
+from nova_cellmap import context
+from nova_cellmap import exception
+from nova_cellmap import fixtures
+from nova_cellmap import objects
+from nova_cellmap.cells import mapping
+from nova_cellmap.objects import base
+
+
+class Fixtures(testtools.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.useFixture(fixtures.Database())
+        self.context = context.RequestContext(
+            user_id='user', project_id='project', overwrite=False
+        )
+
+    def test_a_database_is_empty_each_time(self) -> None:
+        self.make_cell()
+        self.useFixture(fixtures.Database())
+        self.assertEqual(0, len(objects.CellMappingList.get_all(self.context)))
+
+    def test_cells_can_be_mapped_and_added_to(self) -> None:
+        cells = self.useFixture(fixtures.Cells(2, instances=30, deleted=0.5))
+        uuid = cells.add(cells.cells[1], project_id='mine')
+        for cell in cells.cells:
+            self.assertTrue(mapping.map_instances(self.context, cell).done)
+        self.assertEqual(91, len(objects.InstanceMappingList.get_all(self.context)))
+        [found] = objects.InstanceMappingList.get_by_project_id(self.context, 'mine')
+        self.assertEqual((uuid, 'cell1'), (found.instance_uuid, found.cell_mapping.name))
+        self.assertTrue(cells.cells[0].is_cell0())
+
+    def test_through_the_conductor_all_is_serialized(self) -> None:
+        self.useFixture(fixtures.Conductor(page_size=3))
+        cell = self.make_cell()
+        instance = objects.InstanceMapping(
+            self.context,
+            instance_uuid='74f0b3a6-c576-4930-a749-35624f38b6bc',
+            project_id='project',
+            cell_mapping=cell,
+        )
+        instance.create()
+        self.assertIsNotNone(instance.created_at)
+        self.assertEqual(cell.uuid, instance.cell_mapping.uuid)
+        self.assertRaises(
+            exception.InstanceMappingNotFound,
+            objects.InstanceMapping.get_by_instance_uuid,
+            self.context,
+            'nobody',
+        )
+
+    def test_through_the_conductor_lists_come_in_pages(self) -> None:
+        self.useFixture(fixtures.Conductor(page_size=3))
+        uuids = [self.make_cell().uuid for _ in range(8)]
+        self.assertEqual(
+            uuids, [cell.uuid for cell in objects.CellMappingList.get_all(self.context)]
+        )
+
+    def test_the_way_to_the_database_is_back_afterwards(self) -> None:
+        conductor = fixtures.Conductor()
+        with conductor:
+            self.assertIsNotNone(base.CellMapObject.indirection_api)
+        self.assertIsNone(base.CellMapObject.indirection_api)
+
+    def make_cell(self) -> objects.CellMapping:
+        cell = objects.CellMapping(
+            self.context, transport_url='none:///', database_connection='none:///'
+        )
+        cell.create()
+        return cell
