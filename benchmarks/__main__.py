@@ -3,8 +3,9 @@
 
     python -m benchmarks NAME [options]
 
-from the root of the checkout. A benchmark that needs a database server takes the one that
-NOVA_CELLMAP_TEST_MARIADB_URL names; where that is not set, tools/servers.py runs one meanwhile.
+from the root of the checkout. A benchmark that needs a server takes the one that
+NOVA_CELLMAP_TEST_MARIADB_URL, ..._POSTGRESQL_URL or ..._RABBITMQ_URL names; where that is not
+set, tools/servers.py runs one meanwhile. The exit status is 1 where a promise was broken.
 """
 
 import argparse
@@ -14,8 +15,14 @@ import sys
 
 from benchmarks import common
 from benchmarks import map_instances
+from benchmarks import rpc
+from benchmarks import soak
 
-SUBJECTS: dict[str, common.Subject] = {'map_instances': map_instances}
+SUBJECTS: dict[str, common.Subject] = {
+    'map_instances': map_instances,
+    'rpc': rpc,
+    'soak': soak,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -33,7 +40,7 @@ def main(arguments: list[str]) -> int:
         return 1
     if options.json:
         common.write_json(options.json, report | {'load_after': os.getloadavg()})
-    return 0
+    return 1 if report.get('broken') else 0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

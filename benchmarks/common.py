@@ -26,9 +26,21 @@ NOVA = f'Nova {NOVA_VERSION}'
 OURS = 'nova_cellmap'
 # setuptools 82 dropped pkg_resources, which OpenStack's libraries may still import.
 _NOVA_REQUIREMENTS = (f'nova=={NOVA_VERSION}', 'PyMySQL', 'setuptools<82')
-_VERSIONS_OF = ('nova', 'nova-cellmap', 'SQLAlchemy', 'oslo.db', 'PyMySQL')
+_VERSIONS_OF = (
+    'nova',
+    'nova-cellmap',
+    'SQLAlchemy',
+    'oslo.db',
+    'oslo.messaging',
+    'oslo.versionedobjects',
+    'PyMySQL',
+)
 # The variables that name the servers; the keys are the names that tools/servers.py knows.
-SERVER_URLS = {'mariadb': 'NOVA_CELLMAP_TEST_MARIADB_URL'}
+SERVER_URLS = {
+    'mariadb': 'NOVA_CELLMAP_TEST_MARIADB_URL',
+    'postgresql': 'NOVA_CELLMAP_TEST_POSTGRESQL_URL',
+    'rabbitmq': 'NOVA_CELLMAP_TEST_RABBITMQ_URL',
+}
 
 
 class Failure(Exception):
@@ -43,10 +55,13 @@ class Subject(Protocol):
     def add_options(self, parser: argparse.ArgumentParser) -> None: ...
 
     def servers(self, options: argparse.Namespace) -> list[str]:
-        """The database servers that it needs."""
+        """The servers that it needs."""
 
     def run(self, options: argparse.Namespace) -> dict[str, Any]:
-        """Measure, print tables, and answer every number for the JSON file."""
+        """Measure, print tables, and answer every number for the JSON file.
+
+        ``broken`` among them names promises that were not kept.
+        """
 
 
 # Environments: ours is the one that runs this, Nova has one of its own.

@@ -12,6 +12,7 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap.db import engine as db_engine
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 # Seconds. A host that does not answer must not hold up a command for minutes.
@@ -31,10 +32,12 @@ def connect(cell: CellMapping) -> Iterator[sa.Connection]:
         engine = _engine(cell)
         try:
             with engine.connect() as connection:
+                # Keeps oslo.db from a BEGIN of its own on SQLite.
+                connection.info['in_transaction'] = True
                 yield connection.execution_options(isolation_level='AUTOCOMMIT')
         finally:
             engine.dispose()
-    except db_exc.DBError as error:
+    except (db_exc.DBError, sa.exc.SQLAlchemyError) as error:
         raise exception.CellUnreachable(cell=cell.identity, reason=_reason(error)) from error
 
 
@@ -49,6 +52,7 @@ def _engine(cell: CellMapping) -> sa.Engine:
         # The caller tells of a failure at once, and may try again.
         max_retries=0,
     )
+    db_engine.name_wrong_parameters(engine)
     return engine
 
 
@@ -78,6 +82,7 @@ def _check_file(cell: CellMapping, path: str | None) -> None:
         raise exception.CellUnreachable(cell=cell.identity, reason=f'there is no file {path}')
 
 
-def _reason(error: db_exc.DBError) -> str:
-    cause = getattr(error.inner_exception, 'orig', None) or error.inner_exception or error
+def _reason(error: Exception) -> str:
+    inner = getattr(error, 'inner_exception', None) or error
+    cause = getattr(inner, 'orig', None) or inner
     return str(cause)

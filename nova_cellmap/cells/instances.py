@@ -80,7 +80,8 @@ class Instances:
 
     def has_live(self) -> bool:
         """Whether any instance is not deleted, soft-deleted and hidden ones included."""
-        query = sa.select(self._table.c.id).where(self._table.c.deleted == 0).limit(1)
+        deleted = sa.func.coalesce(self._table.c.deleted, 0)
+        query = sa.select(self._table.c.id).where(deleted == 0).limit(1)
         return self._connection.execute(query).first() is not None
 
     def last_id(self) -> int:

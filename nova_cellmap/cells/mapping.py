@@ -78,7 +78,7 @@ def map_instances(
         instances = Instances(connection, cell)
         run.end_id = max(run.first_id, instances.last_id())
         for batch in _batches(instances, run.first_id, max_count, batch_size):
-            _map_batch(context, cell, batch, run)
+            _map(context, cell, batch, run)
             on_batch(run)
         # Where the count is reached, one row more tells whether that was all.
         run.done = run.rows != max_count or not instances.after(run.last_id, 1)
@@ -96,41 +96,71 @@ def _resume(context: RequestContext, cell: CellMapping) -> Run:
     return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
 
 
+@dataclasses.dataclass
+class _Batch:
+    """Rows of a cell's ``instances``, and the mappings that are to be made of them."""
+
+    last_id: int
+    rows: int
+    hidden: int
+    mappings: list[db_api.Row]
+    ownerless: list[str]
+
+
 def _batches(
     instances: Instances, last_id: int, max_count: int | None, batch_size: int
-) -> Iterator[list[Instance]]:
+) -> Iterator[_Batch]:
     """The instances after *last_id*, each batch read while the one before is written."""
     left = sys.maxsize if max_count is None else max_count
     with futures.ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(instances.after, last_id, min(batch_size, left))
+        ahead = reader.submit(_read, instances, last_id, min(batch_size, left))
         while batch := ahead.result():
-            left -= len(batch)
-            ahead = reader.submit(instances.after, batch[-1].id, min(batch_size, left))
+            left -= batch.rows
+            ahead = reader.submit(_read, instances, batch.last_id, min(batch_size, left))
             yield batch
 
 
-def _map_batch(
-    context: RequestContext, cell: CellMapping, batch: list[Instance], run: Run
-) -> None:
-    shown = [instance for instance in batch if not instance.hidden]
-    owned = [instance for instance in shown if instance.project_id is not None]
+def _read(instances: Instances, last_id: int, limit: int) -> _Batch | None:
+    rows = instances.after(last_id, limit)
+    if not rows:
+        return None
+    shown = [instance for instance in rows if not instance.hidden]
+    return _Batch(
+        last_id=rows[-1].id,
+        rows=len(rows),
+        hidden=len(rows) - len(shown),
+        mappings=[_values(instance) for instance in shown if instance.project_id is not None],
+        ownerless=[instance.uuid for instance in shown if instance.project_id is None],
+    )
+
+
+def _values(instance: Instance) -> db_api.Row:
+    return {
+        'instance_uuid': instance.uuid,
+        'project_id': instance.project_id,
+        'user_id': instance.user_id,
+        'queued_for_delete': instance.queued_for_delete,
+    }
+
+
+def _map(context: RequestContext, cell: CellMapping, batch: _Batch, run: Run) -> None:
     result = db_api.instance_mapping_map_batch(
         context,
         cell.uuid,
-        [_values(instance) for instance in owned],
-        last_instance_id=batch[-1].id,
-        unmappable=len(shown) - len(owned),
+        batch.mappings,
+        last_instance_id=batch.last_id,
+        unmappable=len(batch.ownerless),
     )
     problems = [
-        *(f'{each.uuid} has no project' for each in shown if each.project_id is None),
+        *(f'{uuid} has no project' for uuid in batch.ownerless),
         *(f'{uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()),
     ]
     _warn(cell, problems, run.conflicts)
-    run.last_id = batch[-1].id
-    run.rows += len(batch)
+    run.last_id = batch.last_id
+    run.rows += batch.rows
     run.created += result['created']
     run.existing += result['existing']
-    run.hidden += len(batch) - len(shown)
+    run.hidden += batch.hidden
     run.conflicts += len(problems)
 
 
@@ -141,12 +171,3 @@ def _warn(cell: CellMapping, problems: list[str], before: int) -> None:
             LOG.warning('Left as it is, in cell %s: instance %s', cell.identity, problem)
         elif number == _MOST_WARNINGS + 1:
             LOG.warning('More conflicts in cell %s are counted and not shown', cell.identity)
-
-
-def _values(instance: Instance) -> db_api.Row:
-    return {
-        'instance_uuid': instance.uuid,
-        'project_id': instance.project_id,
-        'user_id': instance.user_id,
-        'queued_for_delete': instance.queued_for_delete,
-    }

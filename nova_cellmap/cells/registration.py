@@ -61,7 +61,8 @@ def create_cell(
         )
     urls = {'database_connection': database_connection, 'transport_url': transport_url}
     _check_urls(context, conf, urls)
-    cell = CellMapping(context, name=name, disabled=disabled, **urls)
+    with _values_checked():
+        cell = CellMapping(context, name=name, disabled=disabled, **urls)
     cell.create()
     return cell
 
@@ -78,8 +79,9 @@ def update_cell(
         raise exception.Cell0CannotBeDisabled()
     urls = {field: text for field, text in changes.items() if field in _URLS}
     _check_urls(context, conf, urls, besides=cell)
-    for field, value in changes.items():
-        setattr(cell, field, value)
+    with _values_checked():
+        for field, value in changes.items():
+            setattr(cell, field, value)
     cell.save()
     return cell
 
@@ -131,6 +133,15 @@ def delete_cell(context: RequestContext, cell: CellMapping, *, force: bool = Fal
     removed = sum(_remove_mappings(context, cell))
     cell.destroy()
     return removed
+
+
+@contextlib.contextmanager
+def _values_checked() -> Iterator[None]:
+    """Let what a field refuses be invalid input."""
+    try:
+        yield
+    except ValueError as error:
+        raise exception.InvalidInput(reason=str(error)) from error
 
 
 _URLS = ('database_connection', 'transport_url')

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import enum
 import functools
 from importlib import metadata
+import io
+import itertools
 import logging
 import sys
 import traceback
@@ -105,6 +107,10 @@ class Command(command.Command):
         except BrokenPipeError:
             raise
         except Exception as error:
+            from oslo_config import cfg
+
+            if isinstance(error, cfg.Error):
+                error = CommandError(f'The configuration is wrong: {error}')
             return self.app.report(error, self.statuses)
 
     def say(self, message: str) -> None:
@@ -129,13 +135,28 @@ class Command(command.Command):
 class _Display(Command):
     """A command with -f FORMAT and -c COLUMN."""
 
-    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+    # Those that it always has, where it does something before it prints them.
+    columns: ClassVar[tuple[str, ...]] = ()
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        if self.columns:
+            # Before anything is done that would have to be done again.
+            try:
+                self._check_columns(parsed_args, self.columns)
+            except CommandError as error:
+                return self.app.report(error)
+        return super().run(parsed_args)
+
+    def _check_columns(self, parsed_args: argparse.Namespace, column_names: Any) -> None:
         unknown = set(parsed_args.columns) - set(column_names)
         if unknown:
             raise CommandError(
                 f'There is no column {", ".join(sorted(unknown))}; '
                 f'there are {", ".join(column_names)}.'
             )
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+        self._check_columns(parsed_args, column_names)
         result: int = super().produce_output(  # type: ignore[misc]
             parsed_args, column_names, data
         )
@@ -197,6 +218,12 @@ class App(app.App):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
     def run_subcommand(self, argv: list[str]) -> int:
+        if argv[0] == 'help':
+            # 'COMMAND --option value --help' asks about the command.
+            argv = [*itertools.takewhile(lambda text: not text.startswith('-'), argv)]
+        if any(text.endswith('=--') for text in argv):
+            # argparse makes an empty list of it.
+            return self.report(CommandError('-- is no value.'))
         try:
             self.command_manager.find_command(argv)
         except ValueError:
@@ -263,6 +290,9 @@ def main(program: App, argv: list[str] | None = None) -> int:
     # oslo.messaging imports eventlet, which we do not use, and which warns every operator
     # of something that only its developers can change.
     warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal cannot show is shown as an escape.
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         return program.run(sys.argv[1:] if argv is None else argv)
     except SystemExit as exit:

@@ -60,6 +60,7 @@ class MapInstances(base.ShowOne):
         base.Status.NO_INPUT: 'there is no such cell',
         127: 'a number is not a positive one',
     }
+    columns = ('cell_uuid', 'cell_name', 'created', 'existing', 'conflicts', 'hidden', 'all_done')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -104,7 +105,7 @@ class MapInstances(base.ShowOne):
             )
         self.status = 1 if not run.done else 2 if run.conflicts else 0
         return (
-            ('cell_uuid', 'cell_name', 'created', 'existing', 'conflicts', 'hidden', 'all_done'),
+            self.columns,
             (
                 cell.uuid,
                 cell.name,
@@ -222,7 +223,12 @@ class ShowInstance(base.ShowOne):
             self.status = 0
         if self.status:
             self.say(f'Instance {mapping.instance_uuid} {words}')
-        details = {name: value for name, value in found.details.items() if name != 'uuid'}
+        # As text: json and yaml have no word for a time.
+        details = {
+            name: None if value is None else str(value)
+            for name, value in found.details.items()
+            if name != 'uuid'
+        }
         return (*_MAPPING_COLUMNS, *details), (*_mapping_values(mapping), *details.values())
 
 

@@ -20,7 +20,7 @@ from nova_cellmap.objects import base
 LOG = logging.getLogger(__name__)
 
 # What a caller may cause or must expect: it crosses as itself, and is no fault of ours.
-_EXPECTED = (exception.CellMapError, library_exception.VersionedObjectsException, ValueError)
+_EXPECTED = (exception.CellMapError, library_exception.VersionedObjectsException)
 
 
 def _endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,8 +43,25 @@ def _endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
                 reason=type(error).__name__, request_id=context.request_id
             ) from None
 
-    endpoint: Callable[..., Any] = call
+    endpoint: Callable[..., Any] = oslo_messaging.expose(call)
     return endpoint
+
+
+class Serializer(base.CellMapObjectSerializer):
+    """The serializer of the conductor: it refuses arguments that are no objects of ours."""
+
+    @oslo_messaging.expected_exceptions(*_EXPECTED)  # type: ignore[untyped-decorator]
+    def _process_object(self, context: Any, objprim: dict[str, Any]) -> Any:
+        name = objprim[f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.name']
+        if not isinstance(name, str) or name not in base.registered():
+            _refuse(f'{name}', 'it is no object of nova_cellmap')
+        try:
+            return super()._process_object(context, objprim)
+        except (oslo_messaging.ExpectedException, library_exception.IncompatibleObjectVersion):
+            raise
+        except Exception as error:
+            # Of a caller who made it up: fields or versions that no object has.
+            _refuse(name, f'it is no object of nova_cellmap: {type(error).__name__}, {error}')
 
 
 class ConductorManager:
@@ -60,6 +77,7 @@ class ConductorManager:
     def __init__(self, page_size: int) -> None:
         self._page_size = page_size
 
+    @oslo_messaging.expose  # type: ignore[untyped-decorator]
     def ping(self, context: RequestContext) -> str:
         """Answer, so that a client knows that somebody does."""
         return 'pong'
@@ -115,7 +133,9 @@ class ConductorManager:
         """Take an object that is too new for the caller down to the versions it knows."""
         if not isinstance(objinst, base.CellMapObject):
             _refuse('object_backport_versions', 'it is no object of nova_cellmap')
-        target = object_versions[objinst.obj_name()]
+        target = _versions(object_versions).get(objinst.obj_name())
+        if target is None:
+            _refuse(f'{objinst.obj_name()}.object_backport_versions', 'no version is asked for')
         return objinst.obj_to_primitive(target, object_versions)
 
     def _call_bounded(
@@ -129,32 +149,52 @@ class ConductorManager:
         if limit is None:
             # One more tells whether there are too many.
             call.arguments['limit'] = self._page_size + 1
+        elif type(limit) is int:
+            call.arguments['limit'] = min(limit, self._page_size + 1)
         result = method(*call.args, **call.kwargs)
         if len(result) > self._page_size:
             raise exception.PageTooLarge(limit=self._page_size)
         return result
 
 
-def _capped(wanted: dict[str, str]) -> dict[str, str]:
+def _versions(wanted: Any) -> dict[str, str]:
+    """The caller's versions, where that is what they are."""
+    try:
+        for version in wanted.values():
+            versionutils.convert_version_to_tuple(version)
+    except (AttributeError, TypeError, ValueError):
+        _refuse('an object', f'{wanted!r} is no versions of objects')
+    versions: dict[str, str] = wanted
+    return versions
+
+
+def _capped(wanted: Any) -> dict[str, str]:
     """The caller's versions, but none newer than ours: a newer caller reads older objects."""
     ours = {name: cls[0].VERSION for name, cls in base.registered().items()}
     return {
         name: min(version, ours.get(name, version), key=versionutils.convert_version_to_tuple)
-        for name, version in wanted.items()
+        for name, version in _versions(wanted).items()
     }
 
 
 def _class(objname: str, versions: dict[str, str]) -> type[base.CellMapObject]:
-    if objname not in base.registered() or objname not in versions:
-        _refuse(objname, 'it is no object of nova_cellmap')
+    if not isinstance(objname, str) or objname not in base.registered():
+        _refuse(f'{objname}', 'it is no object of nova_cellmap')
+    if objname not in versions:
+        _refuse(objname, 'no version of it is asked for')
     return base.CellMapObject.obj_class_from_name(objname, versions[objname])  # type: ignore[return-value]
 
 
 def _remotable(target: Any, name: str) -> Callable[..., Any]:
-    cls = target if isinstance(target, type) else type(target)
+    of_class = isinstance(target, type)
     # Looked up on the class: a field that is asked for by name is not to be loaded.
-    if name.startswith('_') or not getattr(getattr(cls, name, None), 'remotable', False):
-        _refuse(f'{target.obj_name()}.{name}', 'it is not remotable')
+    found = None
+    if isinstance(name, str) and not name.startswith('_'):
+        found = getattr(target if of_class else type(target), name, None)
+    # A class method of an object would take its context from the caller's arguments.
+    if not getattr(found, 'remotable', False) or inspect.ismethod(found) is not of_class:
+        kind = 'class' if of_class else 'object'
+        _refuse(f'{target.obj_name()}.{name}', f'it is no remotable method of the {kind}')
     method: Callable[..., Any] = getattr(target, name)
     return method
 

@@ -7,6 +7,8 @@ import importlib
 from oslo_config import cfg
 import oslo_messaging
 
+from nova_cellmap import exception
+
 NAMESPACE = 'nova_cellmap'
 # Of the conductor's own methods; the objects have versions of their own.
 VERSION = '1.0'
@@ -16,9 +18,18 @@ _EXCEPTIONS = ['nova_cellmap.exception', 'oslo_versionedobjects.exception']
 
 
 def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
-    """A connection to the message queue of ``[DEFAULT] transport_url``."""
+    """A connection to the message queue of ``[DEFAULT] transport_url``.
+
+    :raises: InvalidURL
+    """
     _register_global_options(conf)
-    return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_EXCEPTIONS)
+    try:
+        return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_EXCEPTIONS)
+    except (oslo_messaging.DriverLoadFailure, oslo_messaging.InvalidTransportURL) as error:
+        raise exception.InvalidURL(reason=f'[DEFAULT] transport_url: {error}') from None
+    except ValueError:
+        # What it says may hold a piece of the password.
+        raise exception.InvalidURL(reason='[DEFAULT] transport_url is no URL') from None
 
 
 # oslo.messaging registers these on the process' global configuration alone, and looks for

@@ -18,6 +18,7 @@ from typing import Any
 from oslo_config import cfg
 import oslo_messaging
 from oslo_versionedobjects import base as library
+from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import exception
 from nova_cellmap.conductor import rpc
@@ -42,7 +43,11 @@ def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
     use_database()
     caller = Caller(conf)
     if wait:
-        caller.wait(wait)
+        try:
+            caller.wait(wait)
+        except BaseException:
+            caller.close()
+            raise
     base.CellMapObject.indirection_api = ConductorAPI(caller, conf.conductor.page_size)
 
 
@@ -94,13 +99,12 @@ class Caller:
         try:
             return self._client.prepare(timeout=timeout).call(context, name, **arguments)
         except oslo_messaging.MessagingTimeout as error:
-            what = arguments.get('objname') or arguments.get('objinst') or 'conductor'
-            what = what.obj_name() if isinstance(what, base.CellMapObject) else what
+            what = f'{_named(arguments)}.{arguments.get("objmethod", name)}'
             raise oslo_messaging.MessagingTimeout(
-                f'No answer to {what}.{arguments.get("objmethod", name)} within {timeout:g} s: '
+                f'No answer to {what} within {timeout:g} s: '
                 f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
             ) from None
-        except exception.CellMapError as error:
+        except (exception.CellMapError, library_exception.VersionedObjectsException) as error:
             raise _as_itself(error) from None
 
 
@@ -124,16 +128,32 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
-        try:
-            return self._class_action(context, objname, objmethod, object_versions, args, kwargs)
-        except exception.PageTooLarge as error:
-            # The conductor's pages are smaller than ours; only reading is done in pages.
-            if error.kwargs['limit'] >= self._page_size:
-                raise
-            self._page_size = error.kwargs['limit']
-            return self.object_class_action_versions(
-                context, objname, objmethod, object_versions, args, kwargs
+        def call(arguments: dict[str, Any]) -> Any:
+            return self.caller(
+                context,
+                'object_class_action_versions',
+                objname=objname,
+                objmethod=objmethod,
+                object_versions=object_versions,
+                args=[],
+                kwargs=arguments,
             )
+
+        signature = inspect.signature(getattr(base.registered()[objname][0], objmethod))
+        arguments = signature.bind(context, *args, **kwargs).arguments
+        del arguments['context']
+        if objmethod in _CHUNKED:
+            name = _CHUNKED[objmethod][0]
+            # Each once, however it is spelled: what two chunks held would count twice.
+            arguments[name] = list(dict.fromkeys(map(_spelled_alike, arguments[name])))
+        while True:
+            try:
+                return self._class_action(call, objmethod, signature, dict(arguments))
+            except exception.PageTooLarge as error:
+                # The conductor's pages are smaller than ours; only reading is done in pages.
+                if error.kwargs['limit'] >= self._page_size:
+                    raise
+                self._page_size = error.kwargs['limit']
 
     def object_action(
         self,
@@ -161,46 +181,38 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
 
     def _class_action(
         self,
-        context: RequestContext,
-        objname: str,
+        call: Callable[..., Any],
         objmethod: str,
-        object_versions: dict[str, str],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        signature: inspect.Signature,
+        arguments: dict[str, Any],
     ) -> Any:
-        def call(arguments: dict[str, Any]) -> Any:
-            return self.caller(
-                context,
-                'object_class_action_versions',
-                objname=objname,
-                objmethod=objmethod,
-                object_versions=object_versions,
-                args=[],
-                kwargs=arguments,
-            )
-
-        signature = inspect.signature(getattr(base.registered()[objname][0], objmethod))
-        arguments = signature.bind(context, *args, **kwargs).arguments
-        del arguments['context']
         if objmethod in _CHUNKED:
             return self._in_chunks(call, arguments, *_CHUNKED[objmethod])
-        if 'marker' in signature.parameters and isinstance(arguments.get('limit'), int | None):
+        if 'marker' in signature.parameters and type(arguments.get('limit')) in (int, type(None)):
             return self._in_pages(call, arguments)
         return call(arguments)
 
     def _in_pages(self, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Call for a page after the other, and answer them as one list."""
-        limit = arguments.get('limit')
-        whole = None
+        limit, marker = arguments.get('limit'), arguments.get('marker')
+        page: Any = None
+        members: list[Any] = []
+        back = 1
         while True:
-            size = self._page_size if limit is None else min(self._page_size, limit)
-            page = call({**arguments, 'limit': size})
-            whole = page if whole is None else _joined([whole, page])
-            if limit is not None:
-                limit -= len(page)
-            if len(page) < size or limit == 0:
-                return whole
-            arguments = {**arguments, 'marker': getattr(page[-1], page.MARKER)}
+            size = self._page_size if limit is None else min(self._page_size, limit - len(members))
+            behind = getattr(members[-1], page.MARKER) if members else marker
+            try:
+                page = call({**arguments, 'limit': size, 'marker': behind})
+            except exception.MarkerNotFound:
+                if not members:
+                    raise
+                # It has been removed since its page came: go on behind one before it.
+                del members[-back:]
+                back *= 2
+                continue
+            members += page.objects
+            if len(page) < size or len(members) == limit:
+                return page if len(page) == len(members) else _list_like(page, members)
 
     def _in_chunks(
         self,
@@ -210,29 +222,44 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
         merge: Callable[[list[Any]], Any],
     ) -> Any:
         """Call with so many of the items in argument *name* at a time."""
-        page = {key: arguments.pop(key, None) for key in ('limit', 'marker')}
-        # Each once, however it is spelled: what two chunks held would count twice.
-        items = iter(dict.fromkeys(map(_spelled_alike, arguments[name])))
+        limit, marker = arguments.pop('limit', None), arguments.pop('marker', None)
+        if limit is not None and (type(limit) is not int or limit < 0):
+            # The conductor tells what is wrong with it.
+            return call({**arguments, name: [], 'limit': limit})
+        items = iter(arguments[name])
         results = []
         while chunk := list(itertools.islice(items, self._page_size)):
             results.append(call({**arguments, name: chunk}))
         merged = merge(results or [call({**arguments, name: []})])
-        return _page_of(merged, **page) if any(page.values()) else merged
+        return merged if limit is marker is None else _page_of(merged, limit, marker)
 
 
-def _as_itself(error: exception.CellMapError) -> exception.CellMapError:
+def _named(arguments: dict[str, Any]) -> Any:
+    """Which object a call is about."""
+    obj = arguments.get('objinst')
+    if isinstance(obj, base.CellMapObject):
+        return obj.obj_name()
+    if isinstance(obj, dict):
+        # As it came, of a version that is not known here.
+        return obj.get(f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.name')
+    return arguments.get('objname', 'conductor')
+
+
+def _as_itself(error: Any) -> Any:
     """The exception as it was raised; oslo.messaging's copy carries a traceback as its text."""
     for cls in type(error).__mro__:
-        if cls.__module__ == exception.__name__:
-            made: exception.CellMapError = cls(*error.args, **error.kwargs)
-            return made
+        if cls.__module__ in (exception.__name__, library_exception.__name__):
+            return cls(*error.args, **error.kwargs)
     return error
 
 
 def _joined(lists: list[Any]) -> Any:
     """The members of several lists in one, in the order of their creation."""
-    members = sorted((member for each in lists for member in each), key=lambda each: each.id)
-    whole = type(lists[0])(lists[0]._context, objects=members)
+    return _list_like(lists[0], [member for each in lists for member in each])
+
+
+def _list_like(one: Any, members: list[Any]) -> Any:
+    whole = type(one)(one._context, objects=sorted(members, key=lambda each: each.id))
     whole.obj_reset_changes()
     return whole
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The processes of the conductor."""
 
+from typing import Any
+
 import cotyledon
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -9,7 +11,6 @@ import oslo_messaging
 import nova_cellmap
 from nova_cellmap.conductor import manager
 from nova_cellmap.conductor import rpc
-from nova_cellmap.objects import base
 
 LOG = logging.getLogger(__name__)
 
@@ -24,19 +25,19 @@ class Worker(cotyledon.Service):
         self._conf = conf
         # Nothing is connected before the fork.
         nova_cellmap.configure(conf)
-        self._server = oslo_messaging.get_rpc_server(
-            rpc.transport(conf),
-            rpc.target(conf, server=conf.conductor.host),
-            [manager.ConductorManager(conf.conductor.page_size)],
-            serializer=base.CellMapObjectSerializer(),
-        )
+        self._server = server(conf)
+        self._started = False
 
     def run(self) -> None:
         self._server.start()
+        self._started = True
         LOG.info('Worker %d answers calls', self.worker_id)
 
     def terminate(self) -> None:
         """Take no more calls, finish those in flight."""
+        if not self._started:
+            # There was no message queue yet; stop() would wait until there is.
+            return
         self._server.stop()
         self._server.wait()
         LOG.info('Worker %d has finished its calls', self.worker_id)
@@ -46,8 +47,25 @@ class Worker(cotyledon.Service):
         logging.setup(self._conf, 'nova_cellmap')
 
 
+def server(conf: cfg.ConfigOpts) -> Any:
+    """What listens for calls and answers them; it has to be started."""
+    return oslo_messaging.get_rpc_server(
+        rpc.transport(conf),
+        rpc.target(conf, server=conf.conductor.host),
+        [manager.ConductorManager(conf.conductor.page_size)],
+        serializer=manager.Serializer(),
+        access_policy=oslo_messaging.ExplicitRPCAccessPolicy,
+    )
+
+
 def serve(conf: cfg.ConfigOpts) -> None:
-    """Run the workers until SIGTERM or SIGINT."""
+    """Run the workers until SIGTERM or SIGINT.
+
+    :raises: InvalidURL where the configuration names no database or no message queue
+    """
+    # Here, and not by workers that would die and be started again for ever.
+    nova_cellmap.configure(conf)
+    rpc.transport(conf).cleanup()
     processes = cotyledon.ServiceManager(
         graceful_shutdown_timeout=conf.conductor.graceful_shutdown_timeout
     )

@@ -27,6 +27,7 @@ import enum
 import functools
 import itertools
 import re
+import sys
 from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar
 
 from oslo_db import api as oslo_db_api
@@ -55,6 +56,12 @@ _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
 _MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
 _MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
+_LENGTHS: dict[str, int] = {
+    column.name: column.type.length
+    for table in (_cells, _mappings)
+    for column in table.columns
+    if getattr(column.type, 'length', None)
+}
 
 
 class Expected(enum.Enum):
@@ -640,7 +647,9 @@ def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Itera
     )
 
 
-def _create_missing(context: RequestContext, rows: Sequence[Row]) -> BulkResult:
+def _create_missing(context: RequestContext, rows: list[Row]) -> BulkResult:
+    if _insert_if_all_are_new(context, rows):
+        return BulkResult(created=len(rows), existing=0, conflicts={})
     wanted: dict[str, Row] = {}
     for row in rows:
         wanted.setdefault(row['instance_uuid'], row)
@@ -660,6 +669,22 @@ def _create_missing(context: RequestContext, rows: Sequence[Row]) -> BulkResult:
 def _complete(values: Mapping[str, Any]) -> Row:
     defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
     return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
+
+
+def _insert_if_all_are_new(context: RequestContext, rows: list[Row]) -> bool:
+    """Insert the rows, unless one of them stands already or is there twice.
+
+    The first run over a cell is the long one, and finds none: asking for each row
+    beforehand would cost it a fifth of its time. The last row tells a repeated run apart.
+    """
+    if not rows or _standing(context, [rows[-1]['instance_uuid']]):
+        return False
+    try:
+        with context.connection.begin_nested():
+            _insert(context, rows)
+    except db_exc.RetryRequest:
+        return False
+    return True
 
 
 def _insert(context: RequestContext, rows: list[Row]) -> None:
@@ -798,6 +823,12 @@ def _known(
     if not values.keys() <= columns:
         unknown = values.keys() - columns
         raise exception.InvalidInput(reason=f'no such column: {", ".join(sorted(unknown))}')
+    for column, value in values.items():
+        # SQLite would keep more than its column is for.
+        if isinstance(value, str) and len(value) > _LENGTHS.get(column, sys.maxsize):
+            raise exception.InvalidInput(
+                reason=f'{column} of {len(value)} characters, where {_LENGTHS[column]} is the limit'
+            )
     missing = [column for column in required if values.get(column) is None]
     if missing:
         raise exception.InvalidInput(reason=f'without a value: {", ".join(missing)}')

@@ -62,8 +62,8 @@ class EnginePlugin(sa.CreateEnginePlugin):
 
     def engine_created(self, engine: sa.Engine) -> None:
         if engine.dialect.name != 'sqlite':
-            return
-        if self.is_reader:
+            name_wrong_parameters(engine)
+        elif self.is_reader:
             event.listen(engine, 'do_connect', _check_file)
         else:
             event.listen(engine, 'begin', _begin_immediate)
@@ -77,6 +77,20 @@ def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str
         raise dialect.loaded_dbapi.OperationalError(
             f'there is no file {path}; `nova-cellmap-manage db sync` makes it'
         )
+
+
+def name_wrong_parameters(engine: sa.Engine) -> None:
+    """Let a parameter of the URL that the driver does not know be an error of connecting.
+
+    The drivers raise a TypeError, as for a mistake in a program.
+    """
+
+    @event.listens_for(engine, 'do_connect')
+    def connect(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*args, **parameters)
+        except TypeError as error:
+            raise dialect.loaded_dbapi.OperationalError(str(error)) from None
 
 
 def _is_missing(path: str) -> bool:
@@ -178,6 +192,8 @@ def writer_engine() -> sa.Engine:
 def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
     """:raises: InvalidURL"""
     text = settings[option] or ''
+    if url.is_none(text):
+        raise exception.InvalidURL(reason=f'[api_database] {option}: the mapping needs a database')
     try:
         url.check_database(text)
         return sa.make_url(text)

@@ -7,7 +7,6 @@ database that the two agree.
 """
 
 from collections.abc import Callable
-import sys
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,28 +18,24 @@ class Text(sa.types.TypeDecorator[str]):
     """Text that every database keeps and compares alike.
 
     Anything else is refused before it gets there: MariaDB finds every uuid that begins
-    with a letter equal to the number 0, PostgreSQL keeps no NUL character, SQLite cuts
-    nothing to its column's length.
+    with a letter equal to the number 0, and PostgreSQL keeps no NUL character.
     """
 
     impl = sa.String
     cache_ok = True
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
-        limit = getattr(self.impl, 'length', None) or sys.maxsize
+        return _checked_text
 
-        def check(value: Any) -> str | None:
-            if value is None:
-                return None
-            if not isinstance(value, str):
-                raise ValueError(f'{value!r} is not text')
-            if len(value) > limit:
-                raise ValueError(f'text of {len(value)} characters, where {limit} is the limit')
-            if '\0' in value:
-                raise ValueError('text with a NUL character')
-            return value
 
-        return check
+def _checked_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is not text')
+    if '\0' in value:
+        raise ValueError('text with a NUL character')
+    return value
 
 
 class LongText(Text):

@@ -106,6 +106,10 @@ class Urls(_Case):
             cell = self.make_cell(name=url[:6], database_connection=url)
             self.assertIn('Not a usable database URL', self.reason(cell))
 
+    def test_a_parameter_that_the_driver_does_not_know(self) -> None:
+        url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x?nosuch=1'
+        self.assertIn('nosuch', self.reason(self.cell_at(url)))
+
     def test_a_missing_file_is_not_created(self) -> None:
         path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'missing.sqlite')
         self.assertIn(str(path), self.reason(self.cell_at(f'sqlite:///{path}')))

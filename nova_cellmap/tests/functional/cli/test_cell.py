@@ -84,6 +84,11 @@ class CreateCell(_Case):
             self.assert_fails(1, *self.command, *self.urls, option, url)
         self.assertIn('--database_connection', self.assert_fails(1, *self.command))
 
+    def test_64_where_the_name_cannot_be_kept(self) -> None:
+        for name in ('x' * 256, '\udcff'):
+            self.assert_fails(64, *self.command, *self.urls, '--name', name)
+            self.assert_fails(64, 'cell_v2', 'update_cell', '--cell', 'cell1', '--name', name)
+
     def test_2_where_the_name_or_a_url_is_taken(self) -> None:
         self.base_urls()
         self.assert_succeeds(*self.command, *self.urls)

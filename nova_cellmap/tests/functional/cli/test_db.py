@@ -41,7 +41,8 @@ class _Case(base.CommandTestCase):
     def connect_to(self, url: sa.URL | str) -> None:
         if isinstance(url, sa.URL):
             url = url.render_as_string(hide_password=False)
-        self.configure(api_database={'connection': url})
+        # Trying again is not what these tests are about.
+        self.configure(api_database={'connection': url, 'db_max_retries': 0})
 
     def execute(self, statement: str) -> None:
         engine = sa.create_engine(self.database.url, poolclass=sa.NullPool)
@@ -144,13 +145,27 @@ class Unreachable(base.CommandTestCase):
         self.assertIn('not a database', self.assert_fails(1, 'db', 'sync'))
 
     def test_what_is_no_url(self) -> None:
-        for url in ('nosuch://nova:sekret@db/x', 'mysql://nova:sekret@db:port/x', 'text', ''):
+        for url in (
+            'nosuch://nova:sekret@db/x',
+            'mysql://nova:sekret@db:port/x',
+            'none:///',
+            'x',
+            '',
+        ):
             self.configure(api_database={'connection': url})
             for command in _COMMANDS:
                 outcome = self.call(*command)
                 self.assertIn(outcome.status, (1, 64, 69))
                 message = self.assert_fails(outcome.status, *command)
                 self.assertIn('[api_database] connection', message)
+
+    def test_a_parameter_that_the_driver_does_not_know(self) -> None:
+        url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x?nosuch=1'
+        self.configure(api_database={'connection': url})
+        self.assertIn('nosuch', self.assert_fails(1, 'db', 'version'))
+        outcome = self.call('cell_v2', 'list_cells')
+        self.assertIn(outcome.status, (64, 69))
+        self.assertIn('nosuch', self.assert_ends(outcome.status, outcome).err)
 
     def test_by_default_it_is_a_file_in_the_state_path(self) -> None:
         self.configure(DEFAULT={'state_path': self.folder})

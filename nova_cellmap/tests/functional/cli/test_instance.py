@@ -109,7 +109,7 @@ class VerifyInstance(_Case):
         self.assert_verdict(0, self.add(vm_state='soft-delete'))
 
     def test_1_where_it_has_no_mapping(self) -> None:
-        for uuid in (nova_cell.add(self.nova), 'nosuch', ''):
+        for uuid in (nova_cell.add(self.nova), 'nosuch', 'x' * 60, ''):
             self.assertIn(uuid, self.assert_fails(1, *self.command, uuid))
 
     def test_2_where_it_is_in_no_cell_yet(self) -> None:
@@ -164,7 +164,8 @@ class ShowInstance(_Case):
         self.assertEqual('deleted', self.show(self.add(deleted=1, vm_state='deleted'))['vm_state'])
 
     def test_1_where_it_has_no_mapping(self) -> None:
-        self.assert_fails(1, *self.command, nova_cell.add(self.nova))
+        for uuid in (nova_cell.add(self.nova), 'nosuch', 'x' * 60):
+            self.assert_fails(1, *self.command, uuid)
 
     def test_2_where_it_is_in_no_cell_yet(self) -> None:
         shown = self.show(self.make_mapping(cell_uuid=None).instance_uuid, status=2)

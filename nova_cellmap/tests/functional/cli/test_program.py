@@ -47,6 +47,10 @@ class Options(base.TestCase):
         self.assertIn('cell_v2 list_cells', outcome.out)
         self.assertIn('Give a command', outcome.err)
 
+    def test_help_after_other_options(self) -> None:
+        outcome = self.assert_succeeds('cell_v2', 'list_cells', '-f', 'json', '--help')
+        self.assertIn('usage: nova-cellmap-manage cell_v2 list_cells', outcome.out)
+
     def test_an_option_that_does_not_exist(self) -> None:
         for argv in (('--nosuch', 'cell_v2', 'list_cells'), ('cell_v2', 'list_cells', '--nosuch')):
             outcome = self.assert_ends(64, self.call(*argv))
