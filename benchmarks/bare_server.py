@@ -5,6 +5,7 @@ The task comes as JSON on standard input, whose end ends the server.
 """
 
 import json
+import logging
 import sys
 from typing import Any
 
@@ -27,6 +28,7 @@ class Endpoint:
 
 def main() -> None:
     task = json.loads(sys.stdin.readline())
+    logging.getLogger().addHandler(logging.NullHandler())
     cfg.CONF([], default_config_files=[])
     transport = oslo_messaging.get_rpc_transport(cfg.CONF, url=task['transport_url'])
     target = oslo_messaging.Target(topic=task['topic'], server='bare')

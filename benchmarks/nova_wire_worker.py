@@ -28,14 +28,9 @@ def main() -> None:
 
 def size_of(request: Any, cells: dict[str, Any], mappings: list[dict[str, Any]]) -> int:
     whole = manage.objects.InstanceMappingList(request)
-    whole.objects = [
-        make(
-            manage.objects.InstanceMapping,
-            request,
-            {**each, 'cell_mapping': cells[each.pop('cell_uuid')]},
-        )
-        for each in mappings
-    ]
+    for each in mappings:
+        each['cell_mapping'] = cells[each.pop('cell_uuid')]
+    whole.objects = [make(manage.objects.InstanceMapping, request, each) for each in mappings]
     whole.obj_reset_changes(recursive=True)
     serializer = manage.objects.base.NovaObjectSerializer()
     return len(jsonutils.dumps(serializer.serialize_entity(request, whole)).encode())

@@ -7,7 +7,7 @@ MessagingTimeout, and in no other error. `--calls 2000` is the quick form.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 import contextlib
 import dataclasses
@@ -147,6 +147,8 @@ class Soak:
                 # Whatever failed here, the clients end.
                 counter.value = max(counter.value, self._options.calls)
             self.results = [each.result() for each in pending]
+        if self._trouble:
+            raise common.Failure('The clients were done before all was over: give more --calls')
 
     def _tasks(self) -> list[soak_client.Task]:
         file = str(self._conductor.config_file)
@@ -229,7 +231,7 @@ class Memory:
         self.samples: list[tuple[float, int]] = []
 
     @contextlib.contextmanager
-    def sampled(self) -> Any:
+    def sampled(self) -> Iterator[None]:
         stopped = threading.Event()
         thread = threading.Thread(target=self._sample, args=(stopped,), daemon=True)
         thread.start()
@@ -327,8 +329,6 @@ def find_broken(soak: Soak) -> dict[str, list[str]]:
     for result in soak.results:
         for promise, cases in result.broken.items():
             broken.setdefault(promise, []).extend(cases)
-        for name, cases in result.failures.items():
-            broken.setdefault(f'errors: {name}', []).extend(cases)
     if soak.memory.is_flat() is False:
         broken['memory'] = [f'grew by {soak.memory.growth():.1%} in the last quarter']
     return broken
@@ -417,7 +417,7 @@ def print_memory(memory: Memory) -> None:
 def print_promises(soak: Soak, broken: Mapping[str, list[str]]) -> None:
     mapped = sum(len(result.instances) for result in soak.results)
     gone = sum(len(result.gone) for result in soak.results)
-    names = list(dict.fromkeys([*soak_client.PROMISES, 'errors other than timeouts', *broken]))
+    names = list(dict.fromkeys([*soak_client.PROMISES, *broken]))
     common.print_table(
         'Promises',
         ('', '>broken'),

@@ -30,7 +30,8 @@ LOST = 'lost writes'
 TWICE = 'writes applied twice'
 WRONG = 'wrong answers'
 SILENCE = 'clients that gave up'
-PROMISES = (LOST, TWICE, WRONG, SILENCE)
+ERRORS = 'errors other than timeouts'
+PROMISES = (LOST, TWICE, WRONG, ERRORS, SILENCE)
 BULK = 20
 PAGE = 50
 # For so many seconds a look at what is so is repeated.
@@ -90,9 +91,8 @@ class Result:
     # The instances that are mapped, in the order of their creation, and those no longer.
     instances: dict[str, State] = dataclasses.field(default_factory=dict)
     gone: list[str] = dataclasses.field(default_factory=list)
-    # By what was broken, and what was raised: what exactly.
+    # By the promise, how it was broken.
     broken: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    failures: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     writes_in_doubt: int = 0
 
 
@@ -477,8 +477,7 @@ class Client:
             if expected is not None and isinstance(error, expected):
                 raise
             outcome = FAILED
-            name = f'{type(error).__module__}.{type(error).__qualname__}'
-            self.result.failures.setdefault(name, []).append(f'{kind}: {error}')
+            self._break(ERRORS, f'{kind}: {type(error).__qualname__}: {error}')
             raise InDoubt from error
         finally:
             self.result.calls.append(Call(kind, began, time.monotonic() - began, outcome))

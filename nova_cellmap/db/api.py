@@ -57,10 +57,9 @@ _MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
 _MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
 _LENGTHS: dict[str, int] = {
-    column.name: column.type.length
-    for table in (_cells, _mappings)
-    for column in table.columns
-    if getattr(column.type, 'length', None)
+    column.name: length
+    for column in (*_cells.columns, *_mappings.columns)
+    if (length := getattr(column.type, 'length', None))
 }
 
 
@@ -827,7 +826,7 @@ def _known(
         # SQLite would keep more than its column is for.
         if isinstance(value, str) and len(value) > _LENGTHS.get(column, sys.maxsize):
             raise exception.InvalidInput(
-                reason=f'{column} of {len(value)} characters, where {_LENGTHS[column]} is the limit'
+                reason=f'{column} has {len(value)} characters, the limit is {_LENGTHS[column]}'
             )
     missing = [column for column in required if values.get(column) is None]
     if missing:
