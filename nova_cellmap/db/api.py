@@ -586,7 +586,7 @@ def instance_mapping_create_bulk(
     """
     total = BulkResult(created=0, existing=0, conflicts={})
     for chunk in _chunks(mappings):
-        result = _create_chunk(context, chunk)
+        result = _as_if_new(context, _create_rows, [_complete(values) for values in chunk])
         total['created'] += result['created']
         total['existing'] += result['existing']
         total['conflicts'].update(result['conflicts'])
@@ -594,11 +594,10 @@ def instance_mapping_create_bulk(
 
 
 @writes
-def _create_chunk(context: RequestContext, chunk: Sequence[Mapping[str, Any]]) -> BulkResult:
-    return _create_missing(context, [_complete(values) for values in chunk])
+def _create_rows(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+    return _create_missing(context, rows, all_new)
 
 
-@writes
 def instance_mapping_map_batch(
     context: RequestContext,
     cell_uuid: str,
@@ -619,7 +618,19 @@ def instance_mapping_map_batch(
     :raises: CellMappingNotFound
     """
     rows = [_complete({**values, 'cell_uuid': cell_uuid}) for values in mappings]
-    result = _create_missing(context, rows)
+    return _as_if_new(context, _map_rows, rows, cell_uuid, last_instance_id, unmappable)
+
+
+@writes
+def _map_rows(
+    context: RequestContext,
+    rows: list[Row],
+    cell_uuid: str,
+    last_instance_id: int,
+    unmappable: int,
+    all_new: bool,
+) -> BulkResult:
+    result = _create_missing(context, rows, all_new)
     unplaced = [uuid for uuid, cell in result['conflicts'].items() if cell is None]
     for chunk in _chunks(unplaced):
         result['created'] += _place(context, cell_uuid, chunk)
@@ -646,8 +657,28 @@ def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Itera
     )
 
 
-def _create_missing(context: RequestContext, rows: list[Row]) -> BulkResult:
-    if _insert_if_all_are_new(context, rows):
+class _NotAllNewError(Exception):
+    """Some of the rows stand already, or one is there twice."""
+
+
+def _as_if_new(
+    context: RequestContext, function: Callable[..., BulkResult], *args: Any
+) -> BulkResult:
+    """Call *function* as if none of its rows stood yet, and where one does, once more.
+
+    The first run over a cell is the long one, and finds none: to ask for each row
+    beforehand costs it a fifth of its time. Within a caller's transaction there is only
+    one try, since a statement that fails there may end the transaction.
+    """
+    if not _in_transaction(context):
+        with contextlib.suppress(_NotAllNewError):
+            return function(context, *args, all_new=True)
+    return function(context, *args, all_new=False)
+
+
+def _create_missing(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+    if all_new and rows:
+        _insert_new(context, rows)
         return BulkResult(created=len(rows), existing=0, conflicts={})
     wanted: dict[str, Row] = {}
     for row in rows:
@@ -670,20 +701,14 @@ def _complete(values: Mapping[str, Any]) -> Row:
     return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
 
 
-def _insert_if_all_are_new(context: RequestContext, rows: list[Row]) -> bool:
-    """Insert the rows, unless one of them stands already or is there twice.
-
-    The first run over a cell is the long one, and finds none: asking for each row
-    beforehand would cost it a fifth of its time. The last row tells a repeated run apart.
-    """
-    if not rows or _standing(context, [rows[-1]['instance_uuid']]):
-        return False
+def _insert_new(context: RequestContext, rows: list[Row]) -> None:
+    # The last row tells a run that is repeated apart, before all are sent in vain.
+    if _standing(context, [rows[-1]['instance_uuid']]):
+        raise _NotAllNewError
     try:
-        with context.connection.begin_nested():
-            _insert(context, rows)
+        _insert(context, rows)
     except db_exc.RetryRequest:
-        return False
-    return True
+        raise _NotAllNewError from None
 
 
 def _insert(context: RequestContext, rows: list[Row]) -> None:
