@@ -9,6 +9,8 @@ from importlib import metadata
 import io
 import itertools
 import logging
+import os
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 # Loggers of libraries that tell at length, with tracebacks, what the command says in a line.
 _TALKATIVE = ('oslo_db', 'sqlalchemy', 'stevedore')
+
+
+# As a shell says it of a program that the signal has ended.
+_SIGPIPE = 128 + signal.SIGPIPE
 
 
 class Status(enum.IntEnum):
@@ -294,7 +300,14 @@ def main(program: App, argv: list[str] | None = None) -> int:
         # What the terminal cannot show is shown as an escape.
         sys.stdout.reconfigure(errors='backslashreplace')
     try:
-        return program.run(sys.argv[1:] if argv is None else argv)
+        status = program.run(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
     except SystemExit as exit:
         # argparse leaves with 2, which some commands have another meaning for.
-        return Status.USAGE if exit.code == 2 else int(exit.code or 0)
+        status = Status.USAGE if exit.code == 2 else int(exit.code or 0)
+    except BrokenPipeError:
+        status = _SIGPIPE
+    if status == _SIGPIPE:
+        # Whoever read does so no more: at its end Python would fail to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
