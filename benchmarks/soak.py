@@ -423,9 +423,8 @@ def print_promises(soak: Soak, broken: Mapping[str, list[str]]) -> None:
         ('', '>broken'),
         [(name, f'{len(broken.get(name, ())):,}') for name in names],
         (
-            f'at the end {mapped:,} instances are mapped and {gone:,} are not any more, '
-            'as acknowledged',
-            *(f'{name}: {case}' for name, cases in broken.items() for case in cases[:3]),
+            f'as acknowledged, {mapped:,} instances are mapped at the end and {gone:,} no longer',
+            *(f'{name}: {case[:300]}' for name, cases in broken.items() for case in cases[:3]),
         ),
     )
 

@@ -56,12 +56,17 @@ class Serializer(base.CellMapObjectSerializer):
         if not isinstance(name, str) or name not in base.registered():
             _refuse(f'{name}', 'it is no object of nova_cellmap')
         try:
-            return super()._process_object(context, objprim)
+            obj: Any = super()._process_object(context, objprim)
         except (oslo_messaging.ExpectedException, library_exception.IncompatibleObjectVersion):
             raise
         except Exception as error:
             # Of a caller who made it up: fields or versions that no object has.
             _refuse(name, f'it is no object of nova_cellmap: {type(error).__name__}, {error}')
+        # A newer caller can set fields of its own on an object that it read from us.
+        changes = objprim.get(f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.changes', ())
+        if unknown := set(changes) - set(obj.fields):
+            _refuse(name, f'{", ".join(sorted(unknown))} of it is of a later release')
+        return obj
 
 
 class ConductorManager:
@@ -220,6 +225,8 @@ def _bind(
 
 def _data(obj: base.CellMapObject) -> dict[str, Any]:
     """The fields of *obj*, as the version that its owner knows has them."""
-    primitive = obj.obj_to_primitive(obj.VERSION)
+    primitive = obj.obj_to_primitive()
     data: dict[str, Any] = primitive[f'{obj.OBJ_SERIAL_NAMESPACE}.data']
+    # The object is of our class, and only says that it is of its owner's version.
+    obj.obj_make_compatible(data, obj.VERSION)
     return data

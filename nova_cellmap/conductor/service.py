@@ -39,6 +39,7 @@ class Worker(cotyledon.Service):
             # There was no message queue yet; stop() would wait until there is.
             return
         self._server.stop()
+        _leave_to_others(self._server)
         self._server.wait()
         LOG.info('Worker %d has finished its calls', self.worker_id)
 
@@ -56,6 +57,26 @@ def server(conf: cfg.ConfigOpts) -> Any:
         serializer=manager.Serializer(),
         access_policy=oslo_messaging.ExplicitRPCAccessPolicy,
     )
+
+
+def _leave_to_others(stopped: Any) -> None:
+    """Have the message queue give calls to other workers from here on.
+
+    oslo.messaging takes them until the calls in flight are finished, and drops them then.
+    """
+    # It has no other way to the consumers; the thread that used them has ended.
+    connection = getattr(stopped.listener, '_poll_style_listener', stopped.listener).conn
+    try:
+        with connection._connection_lock:
+            for consumer, tag in connection._consumers.items():
+                consumer.callback = _put_back
+                consumer.cancel(tag)
+    except Exception as error:
+        LOG.warning('The message queue was not told that the worker ends: %s', error)
+
+
+def _put_back(message: Any) -> None:
+    message.requeue()
 
 
 def serve(conf: cfg.ConfigOpts) -> None:

@@ -20,7 +20,7 @@ from nova_cellmap.context import RequestContext
 NAMESPACE = 'nova_cellmap'
 
 # The library's name for the attribute behind a field.
-_STORAGE = '_obj_'
+STORAGE = '_obj_'
 
 remotable = base.remotable
 TimestampedObject = base.TimestampedObject
@@ -61,14 +61,14 @@ class CellMapObject(base.VersionedObject):
         self = cls(context)
         storage = self.__dict__
         for name, value in values.items():
-            storage[_STORAGE + name] = value
+            storage[STORAGE + name] = value
         return self
 
     def _refresh(self, other: Self) -> None:
         """Take over every field of *other*, and be unchanged."""
         for name in self.fields:
-            self.__dict__.pop(_STORAGE + name, None)
-        storage = {name: value for name, value in vars(other).items() if name.startswith(_STORAGE)}
+            self.__dict__.pop(STORAGE + name, None)
+        storage = {name: value for name, value in vars(other).items() if name.startswith(STORAGE)}
         self.__dict__.update(storage)
         self.obj_reset_changes()
 

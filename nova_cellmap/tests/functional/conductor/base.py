@@ -80,16 +80,9 @@ def here() -> Here:
 def of_small_pages() -> our_fixtures.Conductor:
     """One on SQLite, in a process of its own, for all tests of this process."""
     if not _small_pages:
-        options = {'conductor': {'page_size': PAGE, 'workers': 1}}
-        # The topic stays that of the fixture: a random one.
-        conductor = our_fixtures.Conductor(base._database('sqlite'), _with_topic(options))
-        _small_pages.append(_made(conductor))
+        options = {'conductor': {'page_size': PAGE}}
+        _small_pages.append(_made(our_fixtures.Conductor(base._database('sqlite'), options)))
     return _small_pages[0]
-
-
-def _with_topic(options: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    topic = {'topic': f'conductor-{uuid.uuid4().hex}'}
-    return {**options, 'conductor': {**options.get('conductor', {}), **topic}}
 
 
 def _made(fixture: Any) -> Any:

@@ -21,7 +21,7 @@ from nova_cellmap.tests.functional.conductor import base as conductor_base
 _MAPPING = 'nova_cellmap.InstanceMapping'
 _LIST = 'nova_cellmap.InstanceMappingList'
 _CELL = 'nova_cellmap.CellMapping'
-_VERSIONS = {cls.obj_name(): cls.VERSION for cls in map(objects.__dict__.get, objects.__all__)}
+_VERSIONS = {name: classes[0].VERSION for name, classes in objects_base.registered().items()}
 _SECRET = 'sekret'
 
 
@@ -104,7 +104,8 @@ class MethodsSqlite(_Case):
             'get_by_uuid',
             '',
         ):
-            self.assertIn(f'InstanceMapping.{name}:', self.assert_refused(self.ask, _MAPPING, name))
+            refusal = self.assert_refused(self.ask, _MAPPING, name)
+            self.assertIn(f'InstanceMapping.{name}:', refusal)
 
     def test_no_other_method_of_an_object_is_called(self) -> None:
         mapping = self.make_mapping()
@@ -182,7 +183,7 @@ class MethodsSqlite(_Case):
 
     def test_arguments_of_another_kind_do_no_harm(self) -> None:
         mapping = self.make_mapping()
-        odd = (None, 5, -1, 1.5, True, '', 'x', [], ['x'], [[]], {}, {'x': 1}, 2**70, mapping)
+        odd: Any = (None, 5, -1, 1.5, True, '', 'x', [], ['x'], [[]], {}, {'x': 1}, 2**70, mapping)
         for name, more in (
             ('get_by_project_id', {}),
             ('get_by_cell_id', {}),
@@ -214,7 +215,7 @@ class ObjectsSqlite(_Case):
 
     def test_the_classes_are_those_of_the_project(self) -> None:
         registry = library.VersionedObjectRegistry.obj_classes()
-        called = []
+        called: list[Any] = []
 
         class Safe(library.VersionedObject):
             """Another project's."""
@@ -257,8 +258,9 @@ class ObjectsSqlite(_Case):
             'nova_object.version': '1.0',
             'nova_object.data': {},
         }
-        for given in (None, 5, 'x', [], {}, {'instance_uuid': base.new_uuid()}, novas):
-            self.assert_refused(self.act, given, 'save')
+        others: Any = (None, 5, 'x', [], {}, {'instance_uuid': base.new_uuid()}, novas)
+        for other in others:
+            self.assert_refused(self.act, other, 'save')
         self.assert_refused(self.act, [self.make_mapping()], 'destroy')
         self.assertEqual(1, len(objects.InstanceMappingList.get_all(self.context)))
 
@@ -303,9 +305,7 @@ class ObjectsSqlite(_Case):
         whole = objects.InstanceMappingList.get_all(self.context)
         for rows in (5, [5], [[1]], [[1, 'no uuid', 7, 9, 0, None, None]]):
             data = {'cells': [], 'owners': [], 'rows': rows}
-            self.assert_refused(
-                self.ask, _LIST, 'create_bulk', [self.primitive(whole, data=data)]
-            )
+            self.assert_refused(self.ask, _LIST, 'create_bulk', [self.primitive(whole, data=data)])
 
     def test_an_object_that_is_too_new_is_said_to_be(self) -> None:
         for version in ('1.9', '2.0', '1.9.1'):
@@ -323,7 +323,7 @@ class ObjectsSqlite(_Case):
 
     def test_the_callers_versions_are_needed(self) -> None:
         uuid = self.make_mapping().instance_uuid
-        for versions in (
+        wrong: Any = (
             {},
             None,
             5,
@@ -335,7 +335,8 @@ class ObjectsSqlite(_Case):
             {_MAPPING: 'new'},
             {_MAPPING: 1},
             {_MAPPING: {}},
-        ):
+        )
+        for versions in wrong:
             self.assert_refused(
                 self.ask, _MAPPING, 'get_by_instance_uuid', uuid, object_versions=versions
             )
@@ -349,9 +350,11 @@ class ObjectsSqlite(_Case):
         mapping = self.make_mapping()
         older = backport(mapping, {_MAPPING: '1.1', _CELL: '1.0'})
         self.assertEqual('1.1', older.VERSION)
-        for versions in ({}, None, [], {_CELL: '1.0'}, {_MAPPING: 'new'}):
+        wrong: Any = ({}, None, [], {_CELL: '1.0'}, {_MAPPING: 'new'})
+        for versions in wrong:
             self.assert_refused(backport, mapping, versions)
-        for obj in (None, {}, 'x', [mapping]):
+        others: Any = (None, {}, 'x', [mapping])
+        for obj in others:
             self.assert_refused(backport, obj, _VERSIONS)
         self.assertRaises(
             library_exception.InvalidTargetVersion, backport, mapping, {_MAPPING: '1.9'}
@@ -440,15 +443,18 @@ class ErrorsSqlite(_Case):
             serializer=objects_base.CellMapObjectSerializer(),
         )
         self.addCleanup(client.transport.cleanup)
-        with mock.patch.object(client, 'call') as recorded:
-            self.caller._client, kept = mock.Mock(prepare=lambda **_: client), self.caller._client
-            self.addCleanup(setattr, self.caller, '_client', kept)
-            self.ask(_MAPPING, 'get_by_instance_uuid', base.new_uuid())
-        [call] = recorded.mock_calls
         failing = mock.Mock(side_effect=RuntimeError(_SECRET))
         with mock.patch.object(api, 'instance_mapping_get_by_instance_uuid', failing):
             error = self.assertRaises(
-                exception.ConductorError, client.call, *call.args, **call.kwargs
+                exception.ConductorError,
+                client.call,
+                self.context,
+                'object_class_action_versions',
+                objname=_MAPPING,
+                objmethod='get_by_instance_uuid',
+                object_versions=_VERSIONS,
+                args=[base.new_uuid()],
+                kwargs={},
             )
         self.assertIn('unforeseen', self.logged.output)
         self.assertIn('The conductor failed', str(error))
