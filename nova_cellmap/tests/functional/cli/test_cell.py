@@ -7,7 +7,7 @@ from typing import Any
 import uuid
 
 import sqlalchemy as sa
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from nova_cellmap.db import models
 from nova_cellmap.objects import CellMapping
