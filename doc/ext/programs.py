@@ -10,15 +10,23 @@
 ``.. output-options:: nova-cellmap-manage cell_v2 list_cells``
     The options that a command shares with every other one that prints rows.
 
+``.. program-help:: nova-cellmap-conductor``
+    What the --help of a program without commands prints.
+
 The build warns of a command of these programs that no page describes.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator
+import contextlib
 import importlib
+import io
+import os
 import re
+import sys
 import textwrap
 from typing import Any
+from unittest import mock
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -31,6 +39,10 @@ LOG = logging.getLogger(__name__)
 PROGRAMS = {
     'nova-cellmap-manage': 'nova_cellmap.cli.manage',
     'nova-cellmap-status': 'nova_cellmap.cli.status',
+}
+# Those without commands.
+PLAIN_PROGRAMS = {
+    'nova-cellmap-conductor': 'nova_cellmap.cli.conductor',
 }
 # The title that argparse gives to a parser's own options.
 _OWN = {'positional arguments', 'options'}
@@ -99,6 +111,22 @@ def describe_output(program: str, words: str) -> Iterator[str]:
     yield f'.. program:: {program} output'
     yield ''
     yield from _options(parser, _actions(parser, own=False))
+
+
+def describe_help(program: str) -> Iterator[str]:
+    """What --help prints, as reStructuredText."""
+    main = importlib.import_module(PLAIN_PROGRAMS[program]).main
+    printed = io.StringIO()
+    with (
+        mock.patch.object(sys, 'argv', [program, '--help']),
+        mock.patch.dict(os.environ, COLUMNS='90'),
+        contextlib.redirect_stdout(printed),
+        contextlib.suppress(SystemExit),
+    ):
+        main()
+    yield from ('.. code-block:: text', '')
+    yield from textwrap.indent(printed.getvalue(), '   ').splitlines()
+    yield ''
 
 
 def _actions(parser: argparse.ArgumentParser, own: bool) -> Iterator[argparse.Action]:
@@ -190,6 +218,11 @@ class OutputOptions(_Described):
         return describe_output(program, words)
 
 
+class ProgramHelp(_Described):
+    def lines(self, program: str, words: str) -> Iterable[str]:
+        return describe_help(program)
+
+
 def _check_all_described(app: Sphinx, env: BuildEnvironment) -> None:
     described = {
         line
@@ -206,5 +239,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive('program-options', ProgramOptions)
     app.add_directive('program-command', ProgramCommand)
     app.add_directive('output-options', OutputOptions)
+    app.add_directive('program-help', ProgramHelp)
     app.connect('env-check-consistency', _check_all_described)
     return {'parallel_read_safe': True}

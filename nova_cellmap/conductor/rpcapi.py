@@ -28,8 +28,10 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 
-# How long one ping waits for its answer, while the conductor is waited for.
-_PING_SECONDS = 5
+# How long the first and the last pings wait for their answers, while the conductor is
+# waited for. One that is sent before it listens gets none.
+_FIRST_PING_SECONDS = 1
+_LAST_PING_SECONDS = 5
 
 
 def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
@@ -83,14 +85,16 @@ class Caller:
         :raises: oslo_messaging.MessagingTimeout where none did within *seconds*
         """
         end = time.monotonic() + seconds
+        patience = _FIRST_PING_SECONDS
         while True:
             left = end - time.monotonic()
             try:
-                self(get_admin_context(), 'ping', timeout=max(1, min(left, _PING_SECONDS)))
+                self(get_admin_context(), 'ping', timeout=max(1, min(left, patience)))
                 return
             except oslo_messaging.MessagingTimeout:
-                if left <= _PING_SECONDS:
+                if left <= patience:
                     raise
+                patience = min(2 * patience, _LAST_PING_SECONDS)
 
     def __call__(
         self, context: RequestContext, name: str, timeout: float | None = None, **arguments: Any

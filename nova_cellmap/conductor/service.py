@@ -64,9 +64,9 @@ def _leave_to_others(stopped: Any) -> None:
 
     oslo.messaging takes them until the calls in flight are finished, and drops them then.
     """
-    # It has no other way to the consumers; the thread that used them has ended.
-    connection = getattr(stopped.listener, '_poll_style_listener', stopped.listener).conn
     try:
+        # There is no other way to the consumers; the thread that used them has ended.
+        connection = stopped.listener._poll_style_listener.conn
         with connection._connection_lock:
             for consumer, tag in connection._consumers.items():
                 consumer.callback = _put_back

@@ -24,6 +24,7 @@ from nova_cellmap.db import models
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.conductor import base as conductor_base
 
 _WORKERS = 2
 _SERVERS = pathlib.Path(__file__).parents[4] / 'tools' / 'servers.py'
@@ -179,7 +180,10 @@ class ProcessSqlite(_Case):
             )
             command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
             process = subprocess.Popen(
-                [*command, '--config-file', str(config_file)], stderr=subprocess.PIPE, text=True
+                [*command, '--config-file', str(config_file)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
             )
             self.addCleanup(process.communicate)
             self.addCleanup(process.kill)
@@ -212,6 +216,7 @@ class ProcessSqlite(_Case):
 
 class BrokerSqlite(_Case):
     def test_the_message_queue_may_come_later_and_go_meanwhile(self) -> None:
+        self.useFixture(conductor_base.Logged())
         broker = self.useFixture(Broker())
         conductor = self.start(DEFAULT={'transport_url': broker.url})
         self.assertIn('Connection refused', conductor.log_file.read_text())
