@@ -10,8 +10,11 @@ From there on every remotable method goes over RPC.
 """
 
 from collections.abc import Callable
+import contextlib
 import inspect
 import itertools
+import math
+import threading
 import time
 from typing import Any
 
@@ -32,6 +35,8 @@ from nova_cellmap.objects import fields
 # waited for. One that is sent before it listens gets none.
 _FIRST_PING_SECONDS = 1
 _LAST_PING_SECONDS = 5
+# How long a message queue that does not answer can hold up the end.
+_CLOSING_SECONDS = 2
 
 
 def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
@@ -64,8 +69,9 @@ def use_database() -> None:
 class Caller:
     """Calls a method of the conductor and waits for its answer.
 
-    An answer that does not come in time raises oslo_messaging.MessagingTimeout; the
-    exceptions of nova_cellmap arrive as themselves.
+    An answer that does not come in time raises oslo_messaging.MessagingTimeout, also where it
+    is the message queue that does not answer; the exceptions of nova_cellmap arrive as
+    themselves.
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
@@ -75,9 +81,11 @@ class Caller:
             self._transport, rpc.target(conf), serializer=base.CellMapObjectSerializer()
         )
         self._timeout = conf.rpc_response_timeout
+        self._queue = _Background(self._reach_queue)
 
     def close(self) -> None:
-        self._transport.cleanup()
+        # It waits for connections that look for a lost message queue, and they never stop.
+        _Background(self._transport.cleanup).done(_CLOSING_SECONDS)
 
     def wait(self, seconds: float) -> None:
         """Return as soon as a conductor answers.
@@ -89,27 +97,84 @@ class Caller:
         while True:
             left = end - time.monotonic()
             try:
-                self(get_admin_context(), 'ping', timeout=max(1, min(left, patience)))
+                self._call(get_admin_context(), 'ping', max(1, min(left, patience)), {})
                 return
-            except oslo_messaging.MessagingTimeout:
+            except oslo_messaging.MessagingTimeout as error:
                 if left <= patience:
-                    raise
+                    raise self._no_answer('conductor.ping', seconds, error) from None
                 patience = min(2 * patience, _LAST_PING_SECONDS)
 
-    def __call__(
-        self, context: RequestContext, name: str, timeout: float | None = None, **arguments: Any
-    ) -> Any:
-        timeout = timeout or self._timeout
+    def __call__(self, context: RequestContext, name: str, **arguments: Any) -> Any:
         try:
-            return self._client.prepare(timeout=timeout).call(context, name, **arguments)
+            return self._call(context, name, self._timeout, arguments)
         except oslo_messaging.MessagingTimeout as error:
-            what = f'{_named(arguments)}.{arguments.get("objmethod", name)}'
-            raise oslo_messaging.MessagingTimeout(
-                f'No answer to {what} within {timeout:g} s: '
-                f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
-            ) from None
+            called = f'{_named(arguments)}.{arguments.get("objmethod", name)}'
+            raise self._no_answer(called, self._timeout, error) from None
         except (exception.CellMapError, library_exception.VersionedObjectsException) as error:
             raise _as_itself(error) from None
+
+    def _call(
+        self, context: RequestContext, name: str, timeout: float, arguments: dict[str, Any]
+    ) -> Any:
+        end = time.monotonic() + timeout
+        if not self._queue.done(timeout):
+            raise oslo_messaging.MessagingTimeout('the message queue cannot be reached')
+        left = max(0.001, end - time.monotonic())
+        try:
+            client = self._client.prepare(timeout=left, retry=_tries_within(left))
+            return client.call(context, name, **arguments)
+        except oslo_messaging.MessageDeliveryFailure as error:
+            raise oslo_messaging.MessagingTimeout(str(error)) from None
+
+    def _reach_queue(self) -> None:
+        """Have oslo.messaging make the queue for the answers.
+
+        The first call of a transport does, and looks for the message queue without end
+        whatever its own timeout.
+        """
+        # Whether a conductor is there as well, the call that waits finds out.
+        with contextlib.suppress(oslo_messaging.MessagingException):
+            self._client.prepare(timeout=1, retry=0).call(get_admin_context(), 'ping')
+
+    def _no_answer(self, called: str, seconds: float, error: Exception) -> Exception:
+        return oslo_messaging.MessagingTimeout(
+            f'No answer to {called} within {seconds:g} s: '
+            f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
+        )
+
+
+class _Background:
+    """What may take without end, done once, in a thread of its own."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._work = work
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def done(self, seconds: float) -> bool:
+        """Whether it has been done after at most that time; the first to ask begins it."""
+        if self._done.is_set():
+            return True
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+        return self._done.wait(seconds)
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self._done.set()
+
+
+def _tries_within(seconds: float) -> int:
+    """How often to look for a lost message queue in that time, after the first.
+
+    oslo.messaging waits 1, 3, 5, ... seconds between, and one more each time.
+    """
+    return int((math.sqrt(1 + 4 * seconds) - 1) / 2)
 
 
 class ConductorAPI(library.VersionedObjectIndirectionAPI):

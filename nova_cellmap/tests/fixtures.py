@@ -100,12 +100,19 @@ class Conductor(fixtures.Fixture):
     def start(self) -> None:
         command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
         files = ['--config-file', str(self.config_file), '--log-file', str(self.log_file)]
-        self.process = subprocess.Popen([*command, *files])
+        # Not this process's own output: its reader would wait for a conductor that outlives it.
+        with self.log_file.open('ab') as log:
+            self.process = subprocess.Popen(
+                [*command, *files], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def stop(self, sent: int = signal.SIGTERM) -> int:
         """Send it a signal and wait for its end; answer its exit status."""
         self.process.send_signal(sent)
-        return self.process.wait(60)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
 
     def _config(self) -> str:
         groups: dict[str, dict[str, Any]] = {

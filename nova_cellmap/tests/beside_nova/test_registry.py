@@ -5,7 +5,7 @@ import subprocess
 import sys
 import textwrap
 
-import testtools
+from nova_cellmap.tests import base
 
 _OURS = 'from nova_cellmap import objects as ours'
 _NOVAS = """
@@ -66,7 +66,7 @@ print('each found its own')
 """
 
 
-class Registry(testtools.TestCase):
+class Registry(base.TestCase):
     def test_ours_first(self) -> None:
         self.run_apart(_OURS, _NOVAS, _CHECK)
 

@@ -9,7 +9,6 @@ import uuid
 import hypothesis
 from oslo_config import cfg
 import sqlalchemy as sa
-import testtools
 
 import nova_cellmap
 from nova_cellmap.context import RequestContext
@@ -19,6 +18,7 @@ from nova_cellmap.db import models
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
+from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures
 
 KINDS = ('sqlite', 'mariadb', 'postgresql')
@@ -66,7 +66,7 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
-class TestCase(testtools.TestCase):
+class TestCase(tests_base.TestCase):
     """A test with a mapping database of its own, the schema up to date and no rows in it."""
 
     kind: ClassVar[str] = 'sqlite'

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixtures that consumers use."""
 
-import testtools
-
 from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap import fixtures
 from nova_cellmap import objects
 from nova_cellmap.cells import mapping
 from nova_cellmap.objects import base
+from nova_cellmap.tests import base as tests_base
 
 
-class Fixtures(testtools.TestCase):
+class Fixtures(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.useFixture(fixtures.Database())

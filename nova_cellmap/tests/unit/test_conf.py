@@ -10,15 +10,15 @@ import fixtures
 from oslo_config import cfg
 from oslo_config import generator
 from oslo_db import options as oslo_db_options
-import testtools
 
 import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import exception
 from nova_cellmap.db import engine
+from nova_cellmap.tests import base
 
 
-class Conf(testtools.TestCase):
+class Conf(base.TestCase):
     def test_with_nothing_set_it_is_a_sqlite_file_in_the_state_path(self) -> None:
         made = conf.new(args=[], config_files=[])
         self.assertEqual('sqlite:///./nova_cellmap.sqlite', made.api_database.connection)
@@ -77,7 +77,7 @@ class Conf(testtools.TestCase):
             self.assertIn(expected, text)
 
 
-class Binding(testtools.TestCase):
+class Binding(base.TestCase):
     def test_in_memory_there_is_one_database(self) -> None:
         from nova_cellmap import context
         from nova_cellmap import objects

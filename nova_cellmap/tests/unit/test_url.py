@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 import oslo_messaging
 import sqlalchemy
-import testtools
 
 from nova_cellmap import url
+from nova_cellmap.tests import base as tests_base
 
 DATABASE = '{scheme}://{username}:{password}@{hostname}:{port}/{path}?{query}'
 # What may be a template's field and not a secret, also before another parameter.
@@ -70,7 +70,7 @@ PLACES = (
 )
 
 
-class MaskExamples(testtools.TestCase):
+class MaskExamples(tests_base.TestCase):
     def check(self, expected: str, raw: str) -> None:
         self.assertEqual(expected, url.mask(raw))
 
@@ -170,7 +170,7 @@ class MaskExamples(testtools.TestCase):
             self.check('***', raw)
 
 
-class MaskLaws(testtools.TestCase):
+class MaskLaws(tests_base.TestCase):
     @hypothesis.given(st.sampled_from(PLACES), SECRETS)
     @hypothesis.settings(LAW, max_examples=500)
     def test_secret_never_appears(self, place: str, secret: str) -> None:
@@ -205,7 +205,7 @@ class MaskLaws(testtools.TestCase):
                 )
 
 
-class FillExamples(testtools.TestCase):
+class FillExamples(tests_base.TestCase):
     def check(self, expected: str, template: str, base: str) -> None:
         self.assertEqual(expected, url.fill(template, base))
 
@@ -306,7 +306,7 @@ class FillExamples(testtools.TestCase):
             self.assertEqual('a://u:{p}@h', url.fill('a://u:{p}@h', base))
 
 
-class FillErrors(testtools.TestCase):
+class FillErrors(tests_base.TestCase):
     def check(self, expected: str, template: str, base: str | None) -> None:
         error = self.assertRaises(url.TemplateError, url.fill, template, base)
         self.assertIsInstance(error, ValueError)
@@ -330,7 +330,7 @@ class FillErrors(testtools.TestCase):
             self.check('cannot be parsed: ', '{hostname}', base)
 
 
-class FillLaws(testtools.TestCase):
+class FillLaws(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.conf = cfg.ConfigOpts()
@@ -409,7 +409,7 @@ class FillLaws(testtools.TestCase):
             self.assertTrue(url.is_template(template) or filled == template)
 
 
-class Check(testtools.TestCase):
+class Check(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.useFixture(fixtures.FakeLogger())
@@ -487,7 +487,7 @@ class Check(testtools.TestCase):
                 self.assertIsNone(error.__context__)
 
 
-class Import(testtools.TestCase):
+class Import(tests_base.TestCase):
     def test_is_cheap(self) -> None:
         code = (
             'import sys, nova_cellmap.url; '

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import warnings
 
 import fixtures
-import testtools
 
 from nova_cellmap.cli import manage
+from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
 # The password in every URL of these tests; no program ever prints it.
@@ -52,7 +52,7 @@ def process(argv: list[str], program: str = 'manage') -> list[str]:
     return [sys.executable, '-W', 'ignore', '-m', f'nova_cellmap.cli.{program}', *argv]
 
 
-class CommandTestCase(testtools.TestCase):
+class CommandTestCase(tests_base.TestCase):
     """A test of the programs; ``config_file`` is what they read."""
 
     def setUp(self) -> None:

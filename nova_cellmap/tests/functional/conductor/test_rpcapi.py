@@ -79,6 +79,28 @@ class TimeoutsSqlite(base.TestCase):
         self.assertIsNone(CellMapObject.indirection_api)
         self.make_mapping()
 
+    def test_a_message_queue_that_is_not_there_takes_no_longer(self) -> None:
+        # Nobody listens there.
+        self.client_conf.set_override('transport_url', 'rabbit://u:sekret@127.0.0.1:1/')
+        told = [
+            self.assert_times_out('conductor.ping', self.use_conductor, wait=1),
+        ]
+        self.use_conductor()
+        for _ in range(2):
+            told.append(
+                self.assert_times_out(
+                    'nova_cellmap.InstanceMappingList.get_all',
+                    objects.InstanceMappingList.get_all,
+                    self.context,
+                )
+            )
+        for text in told:
+            self.assertIn('the message queue cannot be reached', text)
+            self.assertNotIn('sekret', text)
+        before = time.monotonic()
+        rpcapi.use_database()
+        self.assertLess(time.monotonic() - before, 5)
+
     def test_a_conductor_that_starts_later_is_waited_for(self) -> None:
         conductor = service.server(self.client_conf)
         later = threading.Timer(1.5, conductor.start)

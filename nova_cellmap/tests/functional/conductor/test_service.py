@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 import fixtures
+import oslo_messaging
 import sqlalchemy as sa
 
 from nova_cellmap import exception
@@ -203,7 +204,7 @@ class ProcessSqlite(_Case):
         config_file.write_text('[DEFAULT]\ntransport_url = rabbit://127.0.0.1:1/\n')
         command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
         files = ['--config-file', str(config_file), '--log-file', str(log_file)]
-        process = subprocess.Popen([*command, *files])
+        process = subprocess.Popen([*command, *files], stdout=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         until(
@@ -233,11 +234,26 @@ class BrokerSqlite(_Case):
         self.assertEqual(workers, self.workers(conductor))
         self.be_refused_by_each(conductor, workers)
 
-        # It can be ended while there is none.
+        # While there is none, calls end in time, and so do the conductor and its clients.
         broker.control('stop_app')
+        self.be_lost_in_time(conductor)
         self.assertEqual(0, conductor.stop())
         log = conductor.log_file.read_text()
         self.assertEqual(_WORKERS, log.count('has finished its calls'))
+
+    def be_lost_in_time(self, conductor: our_fixtures.Conductor) -> None:
+        caller = conductor.api.caller
+        caller._timeout = 6
+        for _ in range(2):
+            before = time.monotonic()
+            error = self.assertRaises(
+                oslo_messaging.MessagingTimeout, caller, self.context, 'ping'
+            )
+            self.assertLess(time.monotonic() - before, 12)
+            self.assertIn('No answer to conductor.ping within 6 s', str(error))
+        before = time.monotonic()
+        caller.close()
+        self.assertLess(time.monotonic() - before, 5)
 
 
 class _Locking(_Case):

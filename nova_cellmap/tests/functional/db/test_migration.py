@@ -26,7 +26,6 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import exc as sa_exc
-import testtools
 
 from nova_cellmap import exception
 from nova_cellmap.db import migrate_repo
@@ -34,6 +33,7 @@ from nova_cellmap.db import migration
 from nova_cellmap.db import migration_lock
 from nova_cellmap.db import models
 from nova_cellmap.db import version_control
+from nova_cellmap.tests import base
 from nova_cellmap.tests import fixtures
 
 LATEST = migration.latest_version()
@@ -45,7 +45,7 @@ CELL_B = '00000000-0000-4000-8000-00000000000b'
 CELL_LOST = '00000000-0000-4000-8000-0000000000ff'
 
 if TYPE_CHECKING:
-    _Base = testtools.TestCase
+    _Base = base.TestCase
 else:
     _Base = object
 
@@ -315,15 +315,15 @@ class _Walk(_OnDatabase):
         self.assertEqual([], self.rows('map_progress', order_by='cell_uuid'))
 
 
-class WalkSqlite(_Walk, testtools.TestCase):
+class WalkSqlite(_Walk, base.TestCase):
     kind = 'sqlite'
 
 
-class WalkMariadb(_Walk, testtools.TestCase):
+class WalkMariadb(_Walk, base.TestCase):
     kind = 'mariadb'
 
 
-class WalkPostgresql(_Walk, testtools.TestCase):
+class WalkPostgresql(_Walk, base.TestCase):
     kind = 'postgresql'
 
 
@@ -372,15 +372,15 @@ class _Data(_OnDatabase):
             return list(connection.scalars(sa.select(selected).where(selected == value)))
 
 
-class DataSqlite(_Data, testtools.TestCase):
+class DataSqlite(_Data, base.TestCase):
     kind = 'sqlite'
 
 
-class DataMariadb(_Data, testtools.TestCase):
+class DataMariadb(_Data, base.TestCase):
     kind = 'mariadb'
 
 
-class DataPostgresql(_Data, testtools.TestCase):
+class DataPostgresql(_Data, base.TestCase):
     kind = 'postgresql'
 
 
@@ -554,7 +554,7 @@ def _beside(path: pathlib.Path) -> list[str]:
     return sorted(other.name for other in path.parent.iterdir() if other.suffix != '.lock')
 
 
-class SyncSqlite(_Sync, testtools.TestCase):
+class SyncSqlite(_Sync, base.TestCase):
     kind = 'sqlite'
 
     def test_no_lock_file_beside_a_database_that_is_not_ours(self) -> None:
@@ -570,11 +570,11 @@ class SyncSqlite(_Sync, testtools.TestCase):
         self.assert_like_models()
 
 
-class SyncMariadb(_Sync, testtools.TestCase):
+class SyncMariadb(_Sync, base.TestCase):
     kind = 'mariadb'
 
 
-class SyncPostgresql(_Sync, testtools.TestCase):
+class SyncPostgresql(_Sync, base.TestCase):
     kind = 'postgresql'
 
 
@@ -672,15 +672,15 @@ class _AtOnceOnServer(_AtOnce):
             time.sleep(0.005)
 
 
-class AtOnceSqlite(_AtOnce, testtools.TestCase):
+class AtOnceSqlite(_AtOnce, base.TestCase):
     kind = 'sqlite'
 
 
-class AtOnceMariadb(_AtOnceOnServer, testtools.TestCase):
+class AtOnceMariadb(_AtOnceOnServer, base.TestCase):
     kind = 'mariadb'
 
 
-class AtOncePostgresql(_AtOnceOnServer, testtools.TestCase):
+class AtOncePostgresql(_AtOnceOnServer, base.TestCase):
     kind = 'postgresql'
 
 
@@ -759,7 +759,7 @@ def _kill_at(moment: str, number: int) -> None:
     event.listen(sa.Engine, moment, listener)
 
 
-class KilledSqlite(_Killed, testtools.TestCase):
+class KilledSqlite(_Killed, base.TestCase):
     kind = 'sqlite'
 
     def test_killed_after_a_statement(self) -> None:
@@ -774,15 +774,15 @@ class KilledSqlite(_Killed, testtools.TestCase):
         self.kill_at_each('after_cursor_execute')
 
 
-class KilledMariadb(_Killed, testtools.TestCase):
+class KilledMariadb(_Killed, base.TestCase):
     kind = 'mariadb'
 
 
-class KilledPostgresql(_Killed, testtools.TestCase):
+class KilledPostgresql(_Killed, base.TestCase):
     kind = 'postgresql'
 
 
-class History(testtools.TestCase):
+class History(base.TestCase):
     """The repository itself."""
 
     def test_numbers(self) -> None:

@@ -15,6 +15,7 @@ import testtools
 from nova_cellmap.cli import base
 from nova_cellmap.cli import manage
 from nova_cellmap.cli import status
+from nova_cellmap.tests import base as tests_base
 
 _DOCUMENTATION = pathlib.Path(__file__).parents[4] / 'doc' / 'source'
 # What the pages generate from the parsers themselves.
@@ -76,7 +77,7 @@ def _long_options(actions: list[argparse.Action]) -> set[str]:
     return {name for name in names if name.startswith('--')}
 
 
-class Help(testtools.TestCase):
+class Help(tests_base.TestCase):
     def test_every_command_of_the_table_is_looked_at(self) -> None:
         words = {each.words for each in _commands()}
         self.assertEqual({*manage.COMMANDS, 'upgrade check'}, words)
@@ -124,7 +125,7 @@ class Help(testtools.TestCase):
                 self.assertIn(words, shown)
 
 
-class Examples(testtools.TestCase):
+class Examples(tests_base.TestCase):
     def test_every_command_has_examples_that_it_accepts(self) -> None:
         for each in _commands():
             found = 0
@@ -138,7 +139,7 @@ class Examples(testtools.TestCase):
             self.assertTrue(found, f'{each.words} has no example')
 
 
-class Documentation(testtools.TestCase):
+class Documentation(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         pages = sorted(_DOCUMENTATION.rglob('*.rst'))

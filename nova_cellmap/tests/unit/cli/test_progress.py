@@ -4,9 +4,9 @@
 import io
 
 import fixtures
-import testtools
 
 from nova_cellmap.cli import progress
+from nova_cellmap.tests import base
 
 
 class _Terminal(io.StringIO):
@@ -14,7 +14,7 @@ class _Terminal(io.StringIO):
         return True
 
 
-class Lines(testtools.TestCase):
+class Lines(base.TestCase):
     """Where nobody watches."""
 
     def setUp(self) -> None:
@@ -49,7 +49,7 @@ class Lines(testtools.TestCase):
             self.assertEqual('', stream.getvalue())
 
 
-class Bar(testtools.TestCase):
+class Bar(base.TestCase):
     """On a terminal."""
 
     def test_it_shows_what_part_and_count(self) -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 from oslo_versionedobjects import base as library
 from oslo_versionedobjects import fixture
-import testtools
 
 from nova_cellmap import objects
 from nova_cellmap.objects import base
+from nova_cellmap.tests import base as tests_base
 
 # What an object looks like to others: its fields and the signatures of its remotable
 # methods. Where one of these changes, so must the object's VERSION: add a comment with
@@ -86,7 +86,7 @@ def whole_mapping(**values: Any) -> objects.InstanceMapping:
     )
 
 
-class Fingerprints(testtools.TestCase):
+class Fingerprints(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.checker = fixture.ObjectVersionChecker(our_classes())
@@ -105,7 +105,7 @@ class Fingerprints(testtools.TestCase):
         self.assertEqual(names, set(our_classes()))
 
 
-class Shapes(testtools.TestCase):
+class Shapes(tests_base.TestCase):
     """A whole object, taken down to each version, alone and within others."""
 
     def test_every_version_is_described(self) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import hypothesis
 from hypothesis import strategies as st
-import testtools
 
 from nova_cellmap import objects
 from nova_cellmap.objects import base
+from nova_cellmap.tests import base as tests_base
 
 _TIMES = st.none() | st.datetimes(
     min_value=datetime.datetime(1970, 1, 2), timezones=st.just(datetime.UTC)
@@ -60,7 +60,7 @@ def mappings(draw: Any) -> objects.InstanceMapping:
     return mapping
 
 
-class Wire(testtools.TestCase):
+class Wire(tests_base.TestCase):
     @hypothesis.settings(deadline=None)
     @hypothesis.given(st.lists(mappings(), max_size=5), st.booleans())
     def test_a_list_arrives_as_it_left(self, members: Any, whole_seconds: bool) -> None:
