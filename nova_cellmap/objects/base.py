@@ -16,6 +16,7 @@ from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
+from nova_cellmap.objects import fields
 
 NAMESPACE = 'nova_cellmap'
 
@@ -23,9 +24,17 @@ NAMESPACE = 'nova_cellmap'
 STORAGE = '_obj_'
 
 remotable = base.remotable
-TimestampedObject = base.TimestampedObject
 ObjectListBase = base.ObjectListBase
 OrphanedObjectError = library_exception.OrphanedObjectError
+
+
+class TimestampedObject(base.TimestampedObject):
+    """An object whose row tells when it was made and last changed."""
+
+    fields = {
+        'created_at': fields.DateTimeField(nullable=True),
+        'updated_at': fields.DateTimeField(nullable=True),
+    }
 
 
 class VersionedObjectRegistry(base.VersionedObjectRegistry):

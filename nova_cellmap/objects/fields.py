@@ -5,6 +5,7 @@ They refuse what a database could not hold, so that an object with a bad value
 never comes to be, whichever database is behind it.
 """
 
+import datetime
 from typing import Any
 import uuid
 
@@ -86,6 +87,27 @@ class Boolean(fields.Boolean):
             raise ValueError(f'{attr}: {value!r} is neither true nor false') from None
 
 
+class DateTime(fields.DateTime):
+    """A moment, kept as UTC.
+
+    The library writes other zones, and years of less than four digits, so that none can
+    read them.
+    """
+
+    def coerce(self, obj: Any, attr: str, value: Any) -> datetime.datetime:
+        moment = super().coerce(obj, attr, value)
+        try:
+            return moment.astimezone(datetime.UTC)
+        except OverflowError:
+            raise ValueError(f'{attr}: {value} is out of range') from None
+
+    def to_primitive(self, obj: Any, attr: str, value: datetime.datetime) -> object:
+        return str(super().to_primitive(obj, attr, value)).rjust(_TIME_WIDTH, '0')
+
+
+_TIME_WIDTH = len('YYYY-MM-DDTHH:MM:SSZ')
+
+
 def _is_encodable(text: str) -> bool:
     try:
         text.encode()
@@ -108,3 +130,7 @@ class URLField(fields.AutoTypedField[str]):
 
 class BooleanField(fields.AutoTypedField[bool]):
     AUTO_TYPE = Boolean()
+
+
+class DateTimeField(fields.AutoTypedField[datetime.datetime]):
+    AUTO_TYPE = DateTime()

@@ -2,6 +2,7 @@
 """Tests on a real mapping database, on each kind there is."""
 
 import atexit
+import os
 import sys
 from typing import Any, ClassVar
 import uuid
@@ -27,6 +28,7 @@ KINDS = ('sqlite', 'mariadb', 'postgresql')
 hypothesis.settings.register_profile(
     'nova_cellmap',
     deadline=None,
+    derandomize='CI' in os.environ,
     suppress_health_check=[
         hypothesis.HealthCheck.differing_executors,
         hypothesis.HealthCheck.too_slow,
