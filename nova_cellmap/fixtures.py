@@ -119,23 +119,22 @@ class _InProcess:
     def __init__(self, endpoint: manager.ConductorManager) -> None:
         self._endpoint = endpoint
         self._serializer = base.CellMapObjectSerializer()
+        self._its_serializer = manager.Serializer()
 
-    def __call__(
-        self, context: RequestContext, name: str, timeout: float | None = None, **arguments: Any
-    ) -> Any:
+    def __call__(self, context: RequestContext, name: str, **arguments: Any) -> Any:
         api, base.CellMapObject.indirection_api = base.CellMapObject.indirection_api, None
         try:
-            arrived = self._serializer.deserialize_context(
+            arrived = self._its_serializer.deserialize_context(
                 _over_the_wire(self._serializer.serialize_context(context))
             )
             given = {
-                key: self._serializer.deserialize_entity(
+                key: self._its_serializer.deserialize_entity(
                     arrived, _over_the_wire(self._serializer.serialize_entity(context, value))
                 )
                 for key, value in arguments.items()
             }
             answer = _over_the_wire(
-                self._serializer.serialize_entity(
+                self._its_serializer.serialize_entity(
                     arrived, getattr(self._endpoint, name)(arrived, **given)
                 )
             )

@@ -16,8 +16,10 @@ from nova_cellmap.conductor import rpc
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.conductor import service
 from nova_cellmap.db import api
+from nova_cellmap.db import models
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.objects.base import CellMapObjectSerializer
+from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.conductor import base as conductor_base
 
@@ -466,3 +468,29 @@ class PagesSqlite(base.TestCase):
     def execute_removal(self) -> None:
         left = api.instance_mapping_get_all(self.context, project_id='removed')
         api.instance_mapping_destroy_bulk(self.context, [row['instance_uuid'] for row in left])
+
+
+@base.on_each_database
+class Templates(base.TestCase):
+    """A conductor fills the templates of cells, from its own options, and keeps them."""
+
+    def test_a_template_is_filled_where_it_is_loaded_and_kept_where_it_is_stored(self) -> None:
+        conductor = self.useFixture(
+            fixtures.Conductor(
+                self.database, {'database': {'connection': 'mysql+pymysql://u:p%40ss@[::1]/nova'}}
+            )
+        )
+        CellMapObject.indirection_api = conductor.api
+        self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
+        template = '{scheme}://{username}:{password}@{hostname}:{port}/'
+        cell = self.make_cell(
+            name='x', database_connection=f'{template}cell1', transport_url=f'{template}cell1'
+        )
+        for found in (cell, objects.CellMapping.get_by_uuid(self.context, cell.uuid)):
+            self.assertEqual('mysql+pymysql://u:p%40ss@[::1]/cell1', found.database_connection)
+            queue = conductor.conf.transport_url.rstrip('/')
+            self.assertEqual(f'{queue}/cell1', found.transport_url)
+        cell.name = 'y'
+        cell.save()
+        [row] = self.execute(models.cell_mapping.select())
+        self.assertEqual((f'{template}cell1',) * 2, (row.database_connection, row.transport_url))
