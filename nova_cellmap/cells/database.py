@@ -17,6 +17,7 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 
 # Seconds. A host that does not answer must not hold up a command for minutes.
 _CONNECT_TIMEOUT = 10
+_READ_TIMEOUT = 60
 
 
 @contextlib.contextmanager
@@ -28,7 +29,7 @@ def connect(cell: CellMapping) -> Iterator[sa.Connection]:
 
     :raises: CellUnreachable, also where the connection is lost inside the block
     """
-    try:
+    with errors_translated(cell):
         engine = _engine(cell)
         try:
             with engine.connect() as connection:
@@ -37,17 +38,59 @@ def connect(cell: CellMapping) -> Iterator[sa.Connection]:
                 yield connection.execution_options(isolation_level='AUTOCOMMIT')
         finally:
             engine.dispose()
+
+
+@contextlib.contextmanager
+def errors_translated(cell: CellMapping) -> Iterator[None]:
+    """:raises: CellUnreachable for whatever the driver raises inside the block."""
+    try:
+        yield
     except (db_exc.DBError, sa.exc.SQLAlchemyError) as error:
-        raise exception.CellUnreachable(cell=cell.identity, reason=_reason(error)) from error
+        raise exception.CellUnreachable(cell=cell.identity, reason=reason(error)) from error
+
+
+def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> str:
+    """Where SQLAlchemy finds a cell's database. What the URL itself sets has precedence.
+
+    :param connect_timeout: for how many seconds its host is waited for while connecting
+    :param read_timeout: for how many seconds the host may keep silent later; with MySQL and
+        MariaDB the database too, also while connecting
+    :raises: CellUnreachable where the URL leads nowhere
+    """
+    plain = _checked_url(cell)
+    parameters = _parameters(plain, connect_timeout, read_timeout)
+    missing = {name: text for name, text in parameters.items() if name not in plain.query}
+    return plain.update_query_dict(missing).render_as_string(hide_password=False)
+
+
+def reason(error: Exception) -> str:
+    """What the driver said, out of an error of oslo.db or SQLAlchemy."""
+    inner = getattr(error, 'inner_exception', None) or error
+    cause = getattr(inner, 'orig', None) or inner
+    return str(cause).strip()
+
+
+def _parameters(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> dict[str, str]:
+    backend = plain.get_backend_name()
+    driver = plain.get_driver_name()
+    parameters = {}
+    if backend in ('mysql', 'mariadb', 'postgresql'):
+        parameters['connect_timeout'] = str(connect_timeout)
+    if backend in ('mysql', 'mariadb'):
+        # oslo.db's default, utf8, has no place for a third of Unicode.
+        parameters['charset'] = 'utf8mb4'
+    if driver in ('pymysql', 'mysqldb'):
+        parameters['read_timeout'] = parameters['write_timeout'] = str(read_timeout)
+    elif driver in ('psycopg', 'psycopg2'):
+        parameters['tcp_user_timeout'] = str(1000 * read_timeout)
+        parameters['keepalives_idle'] = str(max(1, read_timeout // 2))
+        parameters['keepalives_interval'] = str(max(1, read_timeout // 8))
+    return parameters
 
 
 def _engine(cell: CellMapping) -> sa.Engine:
-    connection_url = _checked_url(cell)
-    parameters = {}
-    if connection_url.get_backend_name() in ('mysql', 'mariadb', 'postgresql'):
-        parameters['connect_timeout'] = str(_CONNECT_TIMEOUT)
     engine: sa.Engine = engines.create_engine(
-        connection_url.update_query_dict(parameters).render_as_string(hide_password=False),
+        engine_url(cell, _CONNECT_TIMEOUT, _READ_TIMEOUT),
         thread_checkin=False,
         # The caller tells of a failure at once, and may try again.
         max_retries=0,
@@ -80,9 +123,3 @@ def _check_file(cell: CellMapping, path: str | None) -> None:
     # SQLite would make an empty database where there is none.
     if path and not path.startswith((':memory:', 'file:')) and not pathlib.Path(path).is_file():
         raise exception.CellUnreachable(cell=cell.identity, reason=f'there is no file {path}')
-
-
-def _reason(error: Exception) -> str:
-    inner = getattr(error, 'inner_exception', None) or error
-    cause = getattr(inner, 'orig', None) or inner
-    return str(cause)

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the conductor is called, and what the two sides agree on."""
 
-import contextlib
-import importlib
-
 from oslo_config import cfg
 import oslo_messaging
 
-from nova_cellmap import exception
+from nova_cellmap import rpc
 
 NAMESPACE = 'nova_cellmap'
 # Of the conductor's own methods; the objects have versions of their own.
@@ -22,29 +19,7 @@ def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
 
     :raises: InvalidURL
     """
-    _register_global_options(conf)
-    try:
-        return oslo_messaging.get_rpc_transport(conf, allowed_remote_exmods=_EXCEPTIONS)
-    except (oslo_messaging.DriverLoadFailure, oslo_messaging.InvalidTransportURL) as error:
-        raise exception.InvalidURL(reason=f'[DEFAULT] transport_url: {error}') from None
-    except ValueError:
-        # What it says may hold a piece of the password.
-        raise exception.InvalidURL(reason='[DEFAULT] transport_url is no URL') from None
-
-
-# oslo.messaging registers these on the process' global configuration alone, and looks for
-# them on the one that it was given.
-_GLOBAL_OPTIONS = {
-    'oslo_messaging_metrics': 'oslo_messaging._metrics.client',
-    'oslo_messaging_tracing': 'oslo_messaging._tracing.client',
-}
-
-
-def _register_global_options(conf: cfg.ConfigOpts) -> None:
-    for group, module in _GLOBAL_OPTIONS.items():
-        # Older releases have no tracing.
-        with contextlib.suppress(ImportError):
-            conf.register_opts(getattr(importlib.import_module(module), group), group=group)
+    return rpc.transport(conf, exceptions=_EXCEPTIONS)
 
 
 def target(conf: cfg.ConfigOpts, server: str | None = None) -> oslo_messaging.Target:

@@ -137,10 +137,11 @@ class Caller:
             self._client.prepare(timeout=1, retry=0).call(get_admin_context(), 'ping')
 
     def _no_answer(self, called: str, seconds: float, error: Exception) -> Exception:
-        return oslo_messaging.MessagingTimeout(
+        timeout: Exception = oslo_messaging.MessagingTimeout(
             f'No answer to {called} within {seconds:g} s: '
             f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
         )
+        return timeout
 
 
 class _Background:

@@ -14,6 +14,7 @@ from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.tests.functional.cells import servers
 
 _SECRET = 'sekret'
 
@@ -109,6 +110,17 @@ class Urls(_Case):
     def test_a_parameter_that_the_driver_does_not_know(self) -> None:
         url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x?nosuch=1'
         self.assertIn('nosuch', self.reason(self.cell_at(url)))
+
+    def test_a_host_that_says_nothing(self) -> None:
+        self.useFixture(fixtures.MonkeyPatch('nova_cellmap.cells.database._READ_TIMEOUT', 1))
+        url = servers.mariadb_at(servers.silent_port(self))
+        self.assertIn('timed out', self.reason(self.cell_at(url)))
+
+    def test_what_the_url_says_of_timeouts_has_precedence(self) -> None:
+        url = 'mysql+pymysql://nova@db/nova?read_timeout=7&charset=utf8'
+        found = sa.make_url(database.engine_url(self.cell_at(url), 3, 5)).query
+        expected = {'connect_timeout': '3', 'read_timeout': '7', 'charset': 'utf8'}
+        self.assertEqual(expected, {name: found[name] for name in expected})
 
     def test_a_missing_file_is_not_created(self) -> None:
         path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'missing.sqlite')

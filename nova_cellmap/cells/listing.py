@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instances of many cells in one order."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import dataclasses
+import heapq
+import itertools
+import operator
+from typing import Any
+
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.cells import scatter
+from nova_cellmap.context import Cell
+from nova_cellmap.context import RequestContext
+from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.objects.cell_mapping import CellMappingList
+
+_TIMES = ('created_at', 'updated_at', 'launched_at', 'deleted_at')
+_TEXTS = (
+    'uuid',
+    'project_id',
+    'user_id',
+    'display_name',
+    'host',
+    'node',
+    'availability_zone',
+    'vm_state',
+    'task_state',
+)
+_NEEDED = ('uuid', 'project_id', 'deleted')
+SORT_KEYS = (*_TIMES, *_TEXTS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """An instance in a list: its cell, and what the cell's table ``instances`` says of it.
+
+    ``values`` has the columns of :data:`SORT_KEYS` as far as the cell's release of Nova has
+    them. Times are naive UTC.
+    """
+
+    cell: CellMapping
+    uuid: str
+    values: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A page of instances, and the cells that are missing in it, by their uuids."""
+
+    instances: list[Listed]
+    failures: dict[str, scatter.Failure | scatter.NoAnswer]
+
+
+def list_instances(
+    context: RequestContext,
+    *,
+    cells: Iterable[CellMapping] | None = None,
+    project_id: str | None = None,
+    deleted: bool = False,
+    sort_key: str = 'created_at',
+    descending: bool = True,
+    limit: int | None = None,
+    marker: Listed | str | None = None,
+    timeout: float | None = None,
+) -> Listing:
+    """List instances of many cells, in one order.
+
+    Instances with the same value are in the order of their uuids, which runs the same way;
+    those without a value come last. Text is ordered by its code points, whatever a cell's
+    database would do. A row that is ``hidden`` in a cell is the other half of a move, and is
+    left out.
+
+    A cell that cannot be read does not keep the others from being listed: it is named in
+    ``failures``.
+
+    :param cells: the cells; by default those that the project has mappings in, or all
+    :param project_id: only the instances of that project
+    :param deleted: also those that are deleted
+    :param sort_key: one of :data:`SORT_KEYS`
+    :param limit: the greatest number of instances
+    :param marker: the last instance of the page before, or its uuid, which has to be looked
+        up in its cell
+    :param timeout: for how many seconds each cell is waited for; None: ``[cells] timeout``
+    :raises: InvalidInput; MarkerNotFound; CellDidNotAnswer where a uuid is the marker and may
+        be in a cell that cannot be read
+    """
+    if sort_key not in SORT_KEYS:
+        raise exception.InvalidInput(reason=f'instances cannot be sorted by {sort_key}')
+    if limit is not None and limit < 0:
+        raise exception.InvalidInput(reason=f'limit cannot be {limit}')
+    asked = list(_cells(context, project_id) if cells is None else cells)
+    if isinstance(marker, str):
+        marker = _find(context, asked, marker, timeout)
+    order = _Order(sort_key, descending, marker)
+    results = scatter.scatter_gather_cells(
+        context, asked, timeout, _read, order, project_id, deleted, limit
+    )
+    streams = [_listed(results[uuid].cell, rows) for uuid, rows in results.answers.items()]
+    merged = heapq.merge(*streams, key=order.key, reverse=descending)
+    return Listing(list(itertools.islice(merged, limit)), results.failures)
+
+
+def _cells(context: RequestContext, project_id: str | None) -> CellMappingList:
+    if project_id is None:
+        return CellMappingList.get_all(context)
+    return CellMappingList.get_by_project_id(context, project_id)
+
+
+def _find(
+    context: RequestContext, cells: Sequence[CellMapping], uuid: str, timeout: float | None
+) -> Listed:
+    """:raises: MarkerNotFound, CellDidNotAnswer"""
+    results = scatter.scatter_gather_cells(context, cells, timeout, _read_one, uuid)
+    for cell_uuid, row in results.answers.items():
+        if row is not None:
+            return Listed(results[cell_uuid].cell, row['uuid'], row)
+    if not results.failures:
+        raise exception.MarkerNotFound(marker=uuid)
+    failure = next(iter(results.failures.values()))
+    raise exception.CellDidNotAnswer(
+        cell=failure.cell.identity, reason=f'it may be the cell of the marker {uuid}'
+    )
+
+
+def _listed(cell: CellMapping, rows: Iterable[dict[str, Any]]) -> Iterator[Listed]:
+    return (Listed(cell, row['uuid'], row) for row in rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Order:
+    """The order of a list, and the instance that its page begins behind."""
+
+    sort_key: str
+    descending: bool
+    marker: Listed | None
+
+    def key(self, instance: Listed) -> tuple[Any, ...]:
+        value = instance.values.get(self.sort_key)
+        # Those without a value are last, whichever way the list runs.
+        is_late = (value is None) != self.descending
+        return is_late, value, instance.uuid, instance.cell.uuid
+
+    def columns(self, table: '_Table') -> list[sa.ColumnElement[Any]]:
+        value, uuid = table.ordered(self.sort_key), table.ordered('uuid')
+        ends = [value.desc(), uuid.desc()] if self.descending else [value, uuid]
+        return [table[self.sort_key].is_(None), *ends]
+
+    def is_behind_marker(self, table: '_Table', cell_uuid: str) -> sa.ColumnElement[bool]:
+        """Whether a row of that cell comes behind the marker."""
+        if self.marker is None:
+            return sa.true()
+        marked = self.marker.values.get(self.sort_key)
+        value, uuid = table.ordered(self.sort_key), table.ordered('uuid')
+        is_missing = table[self.sort_key].is_(None)
+        same_uuid = table.bound('uuid', self.marker.uuid)
+        is_next = self._is_behind(uuid, same_uuid)
+        if self._is_cell_behind(cell_uuid):
+            # The same instance may be in two cells.
+            is_next = sa.or_(is_next, uuid == same_uuid)
+        if marked is None:
+            return sa.and_(is_missing, is_next)
+        same = table.bound(self.sort_key, marked)
+        is_tied = sa.and_(value == same, is_next)
+        return sa.or_(is_missing, self._is_behind(value, same), is_tied)
+
+    def _is_behind(
+        self, column: sa.ColumnElement[Any], place: sa.ColumnElement[Any]
+    ) -> sa.ColumnElement[bool]:
+        compare = operator.lt if self.descending else operator.gt
+        behind: sa.ColumnElement[bool] = compare(column, place)
+        return behind
+
+    def _is_cell_behind(self, cell_uuid: str) -> bool:
+        assert self.marker is not None
+        marked = self.marker.cell.uuid
+        return cell_uuid < marked if self.descending else cell_uuid > marked
+
+
+class _Table:
+    """The table ``instances`` of a cell, in the shape that its Nova release gave it.
+
+    :param needed: the column that the list is sorted by
+    :raises: NotACellDatabase
+    """
+
+    def __init__(self, connection: sa.Connection, cell: Cell, needed: str = 'uuid') -> None:
+        names = _column_names(connection)
+        missing = [name for name in (*_NEEDED, needed) if name not in names]
+        if missing:
+            raise exception.NotACellDatabase(
+                cell=cell.identity,
+                reason=f'its table instances, if there is one, lacks {", ".join(missing)}',
+            )
+        self._dialect = connection.dialect.name
+        columns = [sa.column(name, _type(name)) for name in _KNOWN if name in names]
+        self._table = sa.table('instances', *columns)
+
+    def __getitem__(self, name: str) -> sa.ColumnElement[Any]:
+        return self._table.c[name]
+
+    def select(self) -> sa.Select[Any]:
+        """Everything that is shown, of the rows that are not hidden."""
+        columns = self._table.c
+        query = sa.select(*(columns[name] for name in SORT_KEYS if name in columns))
+        return query.where(columns.hidden.is_not(sa.true())) if 'hidden' in columns else query
+
+    def ordered(self, name: str) -> sa.ColumnElement[Any]:
+        """A column in the order that Python has, not in that of a database's collation."""
+        return self._plain(name, self[name])
+
+    def bound(self, name: str, value: Any) -> sa.ColumnElement[Any]:
+        """A value to compare such a column with."""
+        return self._plain(name, sa.bindparam(None, value, _type(name)))
+
+    def _plain(self, name: str, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        if name not in _TEXTS:
+            return text
+        if self._dialect in ('mysql', 'mariadb'):
+            unicode = sa.func.convert(text.op('USING')(sa.text('utf8mb4')))
+            return sa.cast(unicode, sa.LargeBinary)
+        return text.collate('C' if self._dialect == 'postgresql' else 'BINARY')
+
+
+_KNOWN = (*SORT_KEYS, 'deleted', 'hidden')
+
+
+def _type(name: str) -> sa.types.TypeEngine[Any]:
+    if name in _TIMES:
+        return sa.DateTime()
+    if name == 'deleted':
+        return sa.Integer()
+    return sa.Boolean() if name == 'hidden' else sa.Text()
+
+
+# Where a connection keeps the columns.
+_COLUMNS = 'nova_cellmap_instances'
+
+
+def _column_names(connection: sa.Connection) -> set[str]:
+    """The columns of ``instances``, read once for as long as the connection is kept."""
+    names: set[str] = connection.info.get(_COLUMNS, set())
+    if not names:
+        inspector = sa.inspect(connection)
+        has_table = inspector.has_table('instances')
+        columns = inspector.get_columns('instances') if has_table else ()
+        names = connection.info[_COLUMNS] = {column['name'] for column in columns}
+    return names
+
+
+# What runs in the cells.
+
+
+def _read(
+    context: RequestContext,
+    order: _Order,
+    project_id: str | None,
+    deleted: bool,
+    limit: int | None,
+) -> list[dict[str, Any]]:
+    with context.cell.reader() as connection:
+        table = _Table(connection, context.cell, order.sort_key)
+        query = table.select().where(order.is_behind_marker(table, context.cell.uuid))
+        if project_id is not None:
+            query = query.where(table['project_id'] == project_id)
+        if not deleted:
+            query = query.where(sa.func.coalesce(table['deleted'], 0) == 0)
+        rows = connection.execute(query.order_by(*order.columns(table)).limit(limit))
+        return [dict(row._mapping) for row in rows]
+
+
+def _read_one(context: RequestContext, uuid: str) -> dict[str, Any] | None:
+    with context.cell.reader() as connection:
+        table = _Table(connection, context.cell)
+        row = connection.execute(table.select().where(table['uuid'] == uuid)).first()
+        return None if row is None else dict(row._mapping)

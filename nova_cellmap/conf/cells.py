@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``[cells]`` group: how the cells' own databases and message queues are used."""
+
+import copy
+
+from oslo_config import cfg
+
+GROUP = cfg.OptGroup(
+    'cells',
+    title='The connections to cells, and calls to many of them',
+    help='How target_cell and the scatter_gather functions of nova_cellmap.cells work.',
+)
+
+OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        'max_open_cells',
+        default=100,
+        min=1,
+        help="""To how many cells connections are kept open. Those that were used longest ago are
+closed first; those that are in use are not. Give at least the number of cells.""",
+    ),
+    cfg.IntOpt(
+        'idle_timeout',
+        default=600,
+        min=1,
+        help='For how many seconds the connections to a cell that nobody uses are kept open.',
+    ),
+    cfg.IntOpt(
+        'max_pool_size',
+        default=5,
+        min=1,
+        help="How many connections to a cell's database are kept open between their uses.",
+    ),
+    cfg.IntOpt(
+        'max_overflow',
+        default=50,
+        min=0,
+        help='How many more there may be while all of them are in use.',
+    ),
+    cfg.IntOpt(
+        'connect_timeout',
+        default=10,
+        min=1,
+        help="For how many seconds a cell's database is waited for while connecting.",
+    ),
+    cfg.IntOpt(
+        'read_timeout',
+        default=60,
+        min=1,
+        help="""For how many seconds a cell's database may keep silent during a statement or, with
+MySQL and MariaDB, while connecting. Then the connection is given up. On PostgreSQL that is
+so of its host alone: a statement may take as long as it takes.""",
+    ),
+    cfg.FloatOpt(
+        'timeout',
+        default=60,
+        min=0,
+        help='For how many seconds the scatter_gather functions wait for each cell.',
+    ),
+    cfg.IntOpt(
+        'max_workers',
+        default=200,
+        min=1,
+        help="""How many threads of a process may be at work in cells at the same time, those that
+nobody waits for any longer included. Further calls wait for one.""",
+    ),
+    cfg.IntOpt(
+        'max_workers_per_cell',
+        default=10,
+        min=1,
+        help="""How many of them may be in the same cell, so that one that does not answer leaves
+threads for the others.""",
+    ),
+    cfg.IntOpt(
+        'failures_before_skip',
+        default=3,
+        min=0,
+        help="""After how many failures in a row a cell is skipped; 0: never. A failure is a cell
+that cannot be reached or does not answer in time.""",
+    ),
+    cfg.IntOpt(
+        'skip_time',
+        default=30,
+        min=1,
+        help='For how many seconds it is skipped. Then one call tries it.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    # A copy: see api_database.
+    conf.register_group(copy.deepcopy(GROUP))
+    conf.register_opts(OPTS, group=GROUP.name)
+
+
+def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:
+    return {GROUP: OPTS}
