@@ -161,6 +161,17 @@ class CellUnreachable(CellError):
     msg_fmt = 'The database of cell {cell} cannot be read: {reason}'
 
 
+class CellDidNotAnswer(CellError):
+    msg_fmt = 'Cell {cell} did not answer: {reason}'
+
+
+class NoCellTargeted(CellError):
+    msg_fmt = (
+        'The context is not targeted at a cell: use the one that target_cell gives, '
+        'inside of its block and in the process that opened it.'
+    )
+
+
 class CellHasInstances(CellError):
     msg_fmt = 'Cell {cell} still has instances that are not deleted.'
 
@@ -178,3 +189,18 @@ class Cell0CannotBeDisabled(CellError):
 
 class NotACellDatabase(CellError):
     msg_fmt = "The database of cell {cell} is not a Nova cell's: {reason}"
+
+
+# Nova's own API database.
+
+
+class NovaDatabaseError(CellMapError):
+    pass
+
+
+class NovaDatabaseUnreachable(NovaDatabaseError):
+    msg_fmt = "Nova's API database cannot be read: {reason}"
+
+
+class NotANovaDatabase(NovaDatabaseError):
+    msg_fmt = 'The database is not a Nova API database: {reason}'

@@ -6,7 +6,6 @@ import contextlib
 import pathlib
 
 from oslo_db import exception as db_exc
-from oslo_db.sqlalchemy import engines
 import sqlalchemy as sa
 from sqlalchemy.engine import url as sa_url
 
@@ -33,8 +32,6 @@ def connect(cell: CellMapping) -> Iterator[sa.Connection]:
         engine = _engine(cell)
         try:
             with engine.connect() as connection:
-                # Keeps oslo.db from a BEGIN of its own on SQLite.
-                connection.info['in_transaction'] = True
                 yield connection.execution_options(isolation_level='AUTOCOMMIT')
         finally:
             engine.dispose()
@@ -89,11 +86,10 @@ def _parameters(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> d
 
 
 def _engine(cell: CellMapping) -> sa.Engine:
-    engine: sa.Engine = engines.create_engine(
-        engine_url(cell, _CONNECT_TIMEOUT, _READ_TIMEOUT),
-        thread_checkin=False,
-        # The caller tells of a failure at once, and may try again.
-        max_retries=0,
+    # SQLAlchemy's own: oslo.db's connects once more to see whether it can, and waits and tries
+    # again. Here the caller tells of a failure at once.
+    engine = sa.create_engine(
+        engine_url(cell, _CONNECT_TIMEOUT, _READ_TIMEOUT), hide_parameters=True
     )
     db_engine.name_wrong_parameters(engine)
     return engine

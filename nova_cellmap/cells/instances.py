@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cell knows of its instances."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 # The columns that mapping needs, and those that a release of Nova may not have.
@@ -58,12 +59,36 @@ class Instances:
         self._columns = _columns(connection, cell)
         # Only what is read, as plain columns: the types are the database's own affair.
         self._table = sa.table('instances', *map(sa.column, self._columns))
+        self._cell_uuid = cell.uuid
+        of_fact = ('uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
+        columns = [self._table.c[name] for name in of_fact]
+        self._facts = sa.select(*columns, self._hidden()).order_by(self._table.c.uuid)
 
     def after(self, last_id: int, limit: int) -> list[Instance]:
         """The next rows by ``id``, deleted and hidden ones too; none at the end."""
         table = self._table
         query = self._needed().where(table.c.id > last_id).order_by(table.c.id).limit(limit)
-        return [_instance(row) for row in self._connection.execute(query)]
+        return [_instance(row) for row in self._connection.execute(query).all()]
+
+    def facts_after(self, last_uuid: str, limit: int) -> tuple[list[str], list[db_api.Fact]]:
+        """What the mapping should say of the next rows by ``uuid``.
+
+        :returns: the uuids that were read, and the facts of those that are not hidden; none at
+            the end
+        """
+        query = self._facts.where(self._table.c.uuid > last_uuid).limit(limit)
+        rows: Sequence[Any] = self._connection.execute(query).all()
+        cell_uuid = self._cell_uuid
+        return [row[0] for row in rows], [
+            (uuid, cell_uuid, project_id, user_id, bool(deleted) or vm_state == _SOFT_DELETED)
+            for uuid, project_id, user_id, deleted, vm_state, hidden in rows
+            if not hidden
+        ]
+
+    def of(self, uuids: Collection[str]) -> dict[str, Instance]:
+        """The rows of up to a thousand instances, by uuid; deleted and hidden ones too."""
+        query = self._needed().where(self._table.c.uuid.in_(uuids))
+        return {row.uuid: _instance(row) for row in self._connection.execute(query)}
 
     def get(self, uuid: str) -> Instance | None:
         """The row of an instance, also where it is deleted or hidden."""
@@ -90,21 +115,33 @@ class Instances:
         return self._connection.execute(query).scalar() or 0
 
     def _needed(self) -> sa.Select[Any]:
-        hidden = self._table.c.hidden if 'hidden' in self._columns else sa.null()
-        return sa.select(*(self._table.c[name] for name in _NEEDED), hidden)
+        return sa.select(*(self._table.c[name] for name in _NEEDED), self._hidden())
+
+    def _hidden(self) -> sa.ColumnElement[Any]:
+        return self._table.c.hidden if 'hidden' in self._columns else sa.null()
 
 
 def _columns(connection: sa.Connection, cell: CellMapping) -> Sequence[str]:
-    inspector = sa.inspect(connection)
-    if not inspector.has_table('instances'):
-        raise exception.NotACellDatabase(cell=cell.identity, reason='it has no table instances')
-    there = {column['name'] for column in inspector.get_columns('instances')}
+    there = _names(connection, cell)
     missing = [name for name in _NEEDED if name not in there]
     if missing:
         raise exception.NotACellDatabase(
             cell=cell.identity, reason=f'its table instances lacks {", ".join(missing)}'
         )
     return [name for name in {*_NEEDED, *_SINCE_TRAIN, *_SHOWN} if name in there]
+
+
+def _names(connection: sa.Connection, cell: CellMapping) -> Collection[str]:
+    """The columns of the table, by what a query of no rows answers."""
+    query = sa.select(sa.text('*')).select_from(sa.table('instances')).where(sa.false())
+    try:
+        return connection.execute(query).keys()
+    except sa.exc.DBAPIError:
+        if sa.inspect(connection).has_table('instances'):
+            raise
+        raise exception.NotACellDatabase(
+            cell=cell.identity, reason='it has no table instances'
+        ) from None
 
 
 def _instance(row: Iterable[Any]) -> Instance:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filling the mapping from a cell's own database."""
 
-from collections.abc import Callable, Iterator
-from concurrent import futures
+from collections.abc import Callable
 import dataclasses
-import sys
+import functools
 
 from oslo_log import log as logging
 
 from nova_cellmap.cells import database
+from nova_cellmap.cells import run as cells_run
 from nova_cellmap.cells.instances import Instance
 from nova_cellmap.cells.instances import Instances
 from nova_cellmap.context import RequestContext
@@ -17,31 +17,12 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 
 LOG = logging.getLogger(__name__)
 
-BATCH_SIZE = 1000
-
-_MOST_WARNINGS = 100
-
 
 @dataclasses.dataclass
-class Run:
-    """A run over a cell's instances, and how far it has come.
+class Run(cells_run.Run):
+    """A run over a cell's ``instances``; ``hidden`` of the rows were left out."""
 
-    ``first_id``, ``last_id`` and ``end_id`` are ids of the cell's ``instances``: after which the
-    run began, has come to, and will end as far as is known. ``rows`` of them were read:
-    ``created`` mappings are new, ``existing`` stood already, ``hidden`` were left out.
-    ``conflicts`` counts the instances that could not be mapped, also in the runs that were
-    stopped and that this one goes on from.
-    """
-
-    first_id: int = 0
-    last_id: int = 0
-    end_id: int = 0
-    rows: int = 0
-    created: int = 0
-    existing: int = 0
     hidden: int = 0
-    conflicts: int = 0
-    done: bool = False
 
 
 def map_instances(
@@ -49,7 +30,7 @@ def map_instances(
     cell: CellMapping,
     *,
     max_count: int | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = cells_run.BATCH_SIZE,
     reset: bool = False,
     on_batch: Callable[[Run], None] = lambda run: None,
 ) -> Run:
@@ -77,11 +58,15 @@ def map_instances(
     with database.connect(cell) as connection:
         instances = Instances(connection, cell)
         run.end_id = max(run.first_id, instances.last_id())
-        for batch in _batches(instances, run.first_id, max_count, batch_size):
-            _map(context, cell, batch, run)
-            on_batch(run)
-        # Where the count is reached, one row more tells whether that was all.
-        run.done = run.rows != max_count or not instances.after(run.last_id, 1)
+        cells_run.go_through(
+            run,
+            functools.partial(_read, instances),
+            functools.partial(_map, context, cell),
+            functools.partial(_note, cell, run),
+            max_count=max_count,
+            batch_size=batch_size,
+            on_batch=on_batch,
+        )
     if run.done:
         db_api.map_progress_clear(context, cell.uuid)
     return run
@@ -107,19 +92,6 @@ class _Batch:
     ownerless: list[str]
 
 
-def _batches(
-    instances: Instances, last_id: int, max_count: int | None, batch_size: int
-) -> Iterator[_Batch]:
-    """The instances after *last_id*, each batch read while the one before is written."""
-    left = sys.maxsize if max_count is None else max_count
-    with futures.ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(_read, instances, last_id, min(batch_size, left))
-        while batch := ahead.result():
-            left -= batch.rows
-            ahead = reader.submit(_read, instances, batch.last_id, min(batch_size, left))
-            yield batch
-
-
 def _read(instances: Instances, last_id: int, limit: int) -> _Batch | None:
     rows = instances.after(last_id, limit)
     if not rows:
@@ -143,31 +115,29 @@ def _values(instance: Instance) -> db_api.Row:
     }
 
 
-def _map(context: RequestContext, cell: CellMapping, batch: _Batch, run: Run) -> None:
-    result = db_api.instance_mapping_map_batch(
+def _map(
+    context: RequestContext, cell: CellMapping, batch: _Batch, turn: db_api.Turn
+) -> db_api.BulkResult:
+    return db_api.instance_mapping_map_batch(
         context,
         cell.uuid,
         batch.mappings,
         last_instance_id=batch.last_id,
         unmappable=len(batch.ownerless),
+        turn=turn,
     )
+
+
+def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
     problems = [
-        *(f'{uuid} has no project' for uuid in batch.ownerless),
-        *(f'{uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()),
+        *(f'instance {uuid} has no project' for uuid in batch.ownerless),
+        *(
+            f'instance {uuid} is mapped to cell {other}'
+            for uuid, other in result['conflicts'].items()
+        ),
     ]
-    _warn(cell, problems, run.conflicts)
-    run.last_id = batch.last_id
-    run.rows += batch.rows
+    cells_run.warn(f'cell {cell.identity}', problems, run.conflicts)
     run.created += result['created']
     run.existing += result['existing']
     run.hidden += batch.hidden
     run.conflicts += len(problems)
-
-
-def _warn(cell: CellMapping, problems: list[str], before: int) -> None:
-    """Log the problems of a batch, but not a million of them: *before* is how many there were."""
-    for number, problem in enumerate(problems, before + 1):
-        if number <= _MOST_WARNINGS:
-            LOG.warning('Left as it is, in cell %s: instance %s', cell.identity, problem)
-        elif number == _MOST_WARNINGS + 1:
-            LOG.warning('More conflicts in cell %s are counted and not shown', cell.identity)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.cells import database
+from nova_cellmap.cells import target
 from nova_cellmap.cells.instances import Instances
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
@@ -132,6 +133,7 @@ def delete_cell(context: RequestContext, cell: CellMapping, *, force: bool = Fal
         raise exception.CellHasMappings(cell=cell.identity)
     removed = sum(_remove_mappings(context, cell))
     cell.destroy()
+    target.forget([cell.uuid])
     return removed
 
 

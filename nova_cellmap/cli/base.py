@@ -58,6 +58,7 @@ _STATUSES: Mapping[type[Exception], int] = {
     exception.DatabaseError: Status.UNAVAILABLE,
     exception.CellUnreachable: Status.UNAVAILABLE,
     exception.NotACellDatabase: Status.UNAVAILABLE,
+    exception.NovaDatabaseError: Status.UNAVAILABLE,
     exception.CellMapError: Status.REFUSED,
 }
 
@@ -68,6 +69,28 @@ class CommandError(Exception):
     def __init__(self, message: str, status: int = Status.USAGE) -> None:
         super().__init__(message)
         self.status = status
+
+
+# The largest number of rows that every database counts, and of those read or written at once.
+MOST_ROWS = 2**63 - 1
+MOST_AT_ONCE = 100_000
+
+
+def positive(
+    option: str, text: str | None, status: int = 127, most: int = MOST_ROWS
+) -> int | None:
+    """The number that an option gives.
+
+    :raises: CommandError with *status* where it is not one from 1 to *most*
+    """
+    if text is None:
+        return None
+    # int() refuses more digits than it converts in a reasonable time.
+    is_number = text.isascii() and text.isdigit() and len(text) < 100
+    if not is_number or not 0 < int(text) <= most:
+        limit = '' if most == MOST_ROWS else f' of at most {most:,}'
+        raise CommandError(f'{option} must be a positive number{limit}, not {text!r}.', status)
+    return int(text)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter, cliff_argparse.SmartHelpFormatter):

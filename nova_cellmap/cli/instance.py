@@ -9,9 +9,9 @@ from nova_cellmap import exception
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
 from nova_cellmap.cli import progress
+from nova_cellmap.cli import run as cli_run
 
 if TYPE_CHECKING:
-    from nova_cellmap.cells import mapping
     from nova_cellmap.objects import InstanceMapping
 
 # How many mappings list_instances reads at a time.
@@ -65,28 +65,13 @@ class MapInstances(base.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         cell_commands.add_cell(parser, verb=' whose instances are mapped')
-        parser.add_argument(
-            '--max-count',
-            metavar='N',
-            help='Stop after N instances; the next run goes on there. All by default.',
-        )
-        parser.add_argument(
-            '--batch-size',
-            metavar='N',
-            help='Read and write N instances at a time; 1000 by default.',
-        )
-        parser.add_argument(
-            '--reset',
-            action='store_true',
-            help='Begin at the first instance, not where a run was stopped.',
-        )
+        cli_run.add_options(parser, 'instance')
         return parser
 
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        max_count = _positive('--max-count', parsed_args.max_count)
-        batch_size = _positive('--batch-size', parsed_args.batch_size)
+        options = cli_run.options(parsed_args)
 
         from nova_cellmap.cells import mapping
         from nova_cellmap.cells import registration
@@ -98,12 +83,10 @@ class MapInstances(base.ShowOne):
             run = mapping.map_instances(
                 context,
                 cell,
-                max_count=max_count,
-                batch_size=batch_size or mapping.BATCH_SIZE,
-                reset=parsed_args.reset,
-                on_batch=lambda run: _report(report, run),
+                **options,
+                on_batch=cli_run.telling(report),
             )
-        self.status = 1 if not run.done else 2 if run.conflicts else 0
+        self.status = cli_run.status_of(run, run.conflicts)
         return (
             self.columns,
             (
@@ -116,18 +99,6 @@ class MapInstances(base.ShowOne):
                 run.done,
             ),
         )
-
-
-def _report(report: progress.Report, run: 'mapping.Run') -> None:
-    report(run.last_id - run.first_id, max(run.end_id, run.last_id) - run.first_id, run.rows)
-
-
-def _positive(option: str, text: str | None, status: int = 127) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise base.CommandError(f'{option} must be a positive number, not {text!r}.', status)
-    return int(text)
 
 
 class VerifyInstance(base.Command):
@@ -258,7 +229,7 @@ class ListInstances(base.Lister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
-        limit = _positive('--limit', parsed_args.limit, base.Status.USAGE)
+        limit = base.positive('--limit', parsed_args.limit, base.Status.USAGE)
 
         from nova_cellmap.cells import registration
 

@@ -28,7 +28,7 @@ import functools
 import itertools
 import re
 import sys
-from typing import Any, Concatenate, Final, ParamSpec, TypedDict, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypedDict, TypeVar
 
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
@@ -36,11 +36,16 @@ from oslo_utils import timeutils
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
+from nova_cellmap.db import json_insert
 from nova_cellmap.db import models
 
 Row = dict[str, Any]
+# What a mapping says: instance_uuid, cell_uuid, project_id, user_id, queued_for_delete.
+# A NULL in the last, wherever it may come from, is False.
+Fact = tuple[str, str | None, str | None, str | None, bool]
 _P = ParamSpec('_P')
 _T = TypeVar('_T')
 
@@ -49,10 +54,13 @@ _CHUNK = 1000
 
 _cells = models.cell_mapping
 _mappings = models.instance_mapping
-_progress = models.map_progress
+_map_progress = models.map_progress
+_import_progress = models.import_progress
 _CELL_COLUMNS = tuple(column.name for column in _cells.columns)
 _CELL_NAMES = frozenset(_CELL_COLUMNS)
 _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
+# In which a cell differs from one of the same uuid.
+_CELL_TELLING = ('name', 'transport_url', 'database_connection')
 _MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
 _MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
@@ -72,6 +80,22 @@ class Expected(enum.Enum):
 ANYTHING: Final = Expected.ANYTHING
 
 
+class Turn(Protocol):
+    """Whose turn it is to commit, of transactions that are under way at once."""
+
+    def __call__(self, seconds: float | None) -> bool:
+        """Wait until what comes before is committed, at most so long (None: without end).
+
+        :returns: whether it is
+        :raises: what it raised
+        """
+
+
+def at_once(seconds: float | None) -> bool:
+    """A Turn: nothing comes before."""
+    return True
+
+
 class BulkResult(TypedDict):
     """What became of the mappings that were to be created.
 
@@ -83,6 +107,21 @@ class BulkResult(TypedDict):
     created: int
     existing: int
     conflicts: dict[str, str | None]
+
+
+class CellBulkResult(TypedDict):
+    """What became of the cells that were to be added.
+
+    ``created`` and ``existing`` count those that are new and those that stood already with
+    the same values. The others were left alone: ``different`` gives, by uuid, the columns in
+    which a cell stands otherwise; ``taken``, by uuid, the column (``name`` or
+    ``database_connection``) whose value is another cell's, and that cell's uuid.
+    """
+
+    created: int
+    existing: int
+    different: dict[str, list[str]]
+    taken: dict[str, tuple[str, str]]
 
 
 # Transactions and their errors.
@@ -214,6 +253,11 @@ def _is_from_connecting(error: Exception) -> bool:
     return isinstance(error, sa.exc.OperationalError) and error.statement is None
 
 
+def concurrent_writers() -> int:
+    """How many transactions that write it pays to have under way at once."""
+    return 1 if engine.writer_engine().dialect.name == 'sqlite' else 2
+
+
 # Cells.
 
 
@@ -230,6 +274,58 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
     with _cell_is_unique(values):
         context.connection.execute(_cells.insert().values(created_at=_now(), **values))
     return _get_cell(context, values['uuid'])
+
+
+@writes
+def cell_mapping_create_bulk(
+    context: RequestContext, cells: Iterable[Mapping[str, Any]]
+) -> CellBulkResult:
+    """Add cells, in one transaction. What stands already is left as it is.
+
+    A cell whose name or database is another cell's is not added. Whether a cell is disabled
+    makes it no different.
+
+    :param cells: values as for :func:`cell_mapping_create`, perhaps with ``created_at``
+    """
+    result = CellBulkResult(created=0, existing=0, different={}, taken={})
+    standing = {row.uuid: _cell(row) for row in context.connection.execute(_cells.select())}
+    for cell in cells:
+        values = _known(_CELL_NAMES, cell, required=_CELL_REQUIRED)
+        uuid = values['uuid']
+        if uuid in standing:
+            names = [name for name in _CELL_TELLING if values.get(name) != standing[uuid][name]]
+            if names:
+                result['different'][uuid] = names
+            else:
+                result['existing'] += 1
+        elif taken := _taken(values, standing.values()):
+            result['taken'][uuid] = taken
+        else:
+            _insert_cell(context, values)
+            standing[uuid] = {'name': None, **values}
+            result['created'] += 1
+    return result
+
+
+def _taken(values: Row, others: Iterable[Row]) -> tuple[str, str] | None:
+    for name in ('name', 'database_connection'):
+        value = values.get(name)
+        # 'none' is not a place that two cells could share.
+        if value is None or (name != 'name' and url.is_none(value)):
+            continue
+        for other in others:
+            if other[name] == value:
+                return name, other['uuid']
+    return None
+
+
+def _insert_cell(context: RequestContext, values: Row) -> None:
+    created_at = values.get('created_at') or _now()
+    try:
+        context.connection.execute(_cells.insert().values({**values, 'created_at': created_at}))
+    except db_exc.DBDuplicateEntry as error:
+        # Somebody added it, or took its name, since we looked. Look again.
+        raise db_exc.RetryRequest(error) from error
 
 
 @reads
@@ -497,6 +593,26 @@ def instance_mapping_get_by_instance_uuids(
     return _with_cells(context, rows[:limit])
 
 
+@reads
+def instance_mapping_scan(context: RequestContext, last_uuid: str, limit: int) -> list[Fact]:
+    """The next *limit* mappings behind an instance uuid, in the order of these."""
+    query = _SCAN.where(_mappings.c.instance_uuid > last_uuid).limit(limit)
+    rows = context.connection.execute(query).all()
+    return [
+        (uuid, cell_uuid, project_id, user_id, bool(queued))
+        for uuid, cell_uuid, project_id, user_id, queued in rows
+    ]
+
+
+_SCAN = sa.select(
+    _mappings.c.instance_uuid,
+    _mappings.c.cell_uuid,
+    _mappings.c.project_id,
+    _mappings.c.user_id,
+    _mappings.c.queued_for_delete,
+).order_by(_mappings.c.instance_uuid)
+
+
 def _position(rows: Sequence[Row], marker: str) -> int:
     for position, row in enumerate(rows):
         if row['instance_uuid'] == marker:
@@ -558,6 +674,21 @@ def instance_mapping_get_count_by_uuids_and_user(
     )
 
 
+@reads
+def instance_mapping_count_by_cell_and_project(
+    context: RequestContext,
+) -> list[tuple[str | None, str, int, int]]:
+    """How many mappings each project has in each cell, in no order.
+
+    :returns: for each pair that has any: the cell's uuid (None: no cell), the project's id,
+        how many mappings, and how many of these are queued for delete
+    """
+    key = (_mappings.c.cell_uuid, _mappings.c.project_id)
+    queued = sa.func.count(sa.case((_mappings.c.queued_for_delete == sa.true(), 1)))
+    query = sa.select(*key, sa.func.count(), queued).group_by(*key)
+    return [tuple(row) for row in context.connection.execute(query)]
+
+
 def _count(context: RequestContext, *where: sa.ColumnElement[bool]) -> int:
     query = sa.select(sa.func.count()).select_from(_mappings).where(*where)
     return context.connection.execute(query).scalar_one()
@@ -586,7 +717,8 @@ def instance_mapping_create_bulk(
     """
     total = BulkResult(created=0, existing=0, conflicts={})
     for chunk in _chunks(mappings):
-        result = _as_if_new(context, _create_rows, [_complete(values) for values in chunk])
+        rows = [_complete(values) for values in chunk]
+        result = _as_if_new(context, functools.partial(_create_rows, context, rows))
         total['created'] += result['created']
         total['existing'] += result['existing']
         total['conflicts'].update(result['conflicts'])
@@ -605,6 +737,7 @@ def instance_mapping_map_batch(
     *,
     last_instance_id: int,
     unmappable: int = 0,
+    turn: Turn = at_once,
 ) -> BulkResult:
     """Map a batch of a cell's instances and note how far the cell has been read.
 
@@ -615,10 +748,15 @@ def instance_mapping_map_batch(
     :param last_instance_id: the ``id`` in the cell's ``instances`` of the last row read
     :param unmappable: how many rows were read that no mapping can be made of; they are
         noted as conflicts
+    :param turn: of several batches that are under way at once, the one whose turn it is
+        is committed
     :raises: CellMappingNotFound
     """
     rows = [_complete({**values, 'cell_uuid': cell_uuid}) for values in mappings]
-    return _as_if_new(context, _map_rows, rows, cell_uuid, last_instance_id, unmappable)
+    attempt = functools.partial(
+        _map_rows, context, rows, cell_uuid, last_instance_id, unmappable, turn
+    )
+    return _as_if_new(context, attempt, turn)
 
 
 @writes
@@ -628,31 +766,128 @@ def _map_rows(
     cell_uuid: str,
     last_instance_id: int,
     unmappable: int,
+    turn: Turn,
     all_new: bool,
 ) -> BulkResult:
-    result = _create_missing(context, rows, all_new)
-    unplaced = [uuid for uuid, cell in result['conflicts'].items() if cell is None]
-    for chunk in _chunks(unplaced):
-        result['created'] += _place(context, cell_uuid, chunk)
-        for uuid, cell in _standing(context, chunk).items():
-            if cell == cell_uuid:
-                del result['conflicts'][uuid]
-            else:
-                result['conflicts'][uuid] = cell
-    _note_progress(context, cell_uuid, last_instance_id, len(result['conflicts']) + unmappable)
+    result = _create_or_place(context, rows, all_new)
+    _take(turn)
+    _note_progress(
+        context,
+        _map_progress,
+        {'cell_uuid': cell_uuid},
+        {'last_instance_id': last_instance_id},
+        len(result['conflicts']) + unmappable,
+    )
+    return result
+
+
+def instance_mapping_import_batch(
+    context: RequestContext,
+    mappings: Sequence[Mapping[str, Any]],
+    *,
+    source: str,
+    last_mapping_id: int,
+    unmappable: int = 0,
+    turn: Turn = at_once,
+) -> BulkResult:
+    """Map a batch of what another database has mapped and note how far that has been read.
+
+    Both happen or neither. An instance that was mapped to no cell yet is mapped to the cell
+    that it has there, and counts as created. One that has no cell there is no conflict.
+
+    :param mappings: values as for :func:`instance_mapping_create`, perhaps with ``created_at``
+    :param source: which database, as for :func:`import_progress_get`
+    :param last_mapping_id: the ``id`` there of the last row read
+    :param unmappable: how many rows were read that no mapping can be made of; they are
+        noted as conflicts
+    :param turn: as for :func:`instance_mapping_map_batch`
+    :raises: CellMappingNotFound
+    """
+    rows = [_complete(values) for values in mappings]
+    attempt = functools.partial(
+        _import_rows, context, rows, source, last_mapping_id, unmappable, turn
+    )
+    return _as_if_new(context, attempt, turn)
+
+
+@writes
+def _import_rows(
+    context: RequestContext,
+    rows: list[Row],
+    source: str,
+    last_mapping_id: int,
+    unmappable: int,
+    turn: Turn,
+    all_new: bool,
+) -> BulkResult:
+    result = _create_or_place(context, rows, all_new)
+    _take(turn)
+    cellless = {row['instance_uuid'] for row in rows if row['cell_uuid'] is None}
+    for uuid in cellless & result['conflicts'].keys():
+        del result['conflicts'][uuid]
+        result['existing'] += 1
+    _note_progress(
+        context,
+        _import_progress,
+        {'source': source},
+        {'last_mapping_id': last_mapping_id},
+        len(result['conflicts']) + unmappable,
+    )
     return result
 
 
 @writes
-def instance_mapping_destroy_bulk(context: RequestContext, instance_uuids: Iterable[str]) -> int:
+def instance_mapping_update_bulk(
+    context: RequestContext, changes: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> int:
+    """Change many mappings, in one transaction: those that stand as they were seen.
+
+    :param changes: of each mapping the row as it was seen, and the columns to change
+    :returns: how many were changed
+    :raises: CellMappingNotFound where a new cell does not exist
+    """
+    alike: dict[Any, list[str]] = {}
+    for seen, values in changes:
+        key = tuple(values.items()), tuple(seen[name] for name in _SEEN)
+        alike.setdefault(key, []).append(seen['instance_uuid'])
+    return sum(
+        _update_alike(context, uuids, dict(values), dict(zip(_SEEN, seen, strict=True)))
+        for (values, seen), uuids in alike.items()
+    )
+
+
+# What another writer may have changed in a mapping since it was seen.
+_SEEN = ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
+
+
+def _update_alike(context: RequestContext, uuids: list[str], values: Row, seen: Row) -> int:
+    as_seen = [_mappings.c[name].is_not_distinct_from(value) for name, value in seen.items()]
+    query = _mappings.update().where(*as_seen)
+    query = query.values(updated_at=_now(), **_known(_MAPPING_NAMES, values))
+    with _cell_is_there(values):
+        return sum(
+            context.connection.execute(query.where(_mappings.c.instance_uuid.in_(chunk))).rowcount
+            for chunk in _chunks(uuids)
+        )
+
+
+@writes
+def instance_mapping_destroy_bulk(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    expected_cell_uuid: str | Expected | None = ANYTHING,
+) -> int:
     """Remove the mappings of any number of instances, in one transaction.
 
+    :param expected_cell_uuid: only those that stand with this cell (None: with no cell)
     :returns: how many there were
     """
+    query = _mappings.delete()
+    if expected_cell_uuid is not ANYTHING:
+        query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
     return sum(
-        context.connection.execute(
-            _mappings.delete().where(_mappings.c.instance_uuid.in_(chunk))
-        ).rowcount
+        context.connection.execute(query.where(_mappings.c.instance_uuid.in_(chunk))).rowcount
         for chunk in _chunks(set(instance_uuids))
     )
 
@@ -662,9 +897,9 @@ class _NotAllNewError(Exception):
 
 
 def _as_if_new(
-    context: RequestContext, function: Callable[..., BulkResult], *args: Any
+    context: RequestContext, attempt: Callable[[bool], BulkResult], turn: Turn = at_once
 ) -> BulkResult:
-    """Call *function* as if none of its rows stood yet, and where one does, once more.
+    """Attempt it as if none of its rows stood yet, and where one does, once more.
 
     The first run over a cell is the long one, and finds none: to ask for each row
     beforehand costs it a fifth of its time. Within a caller's transaction there is only
@@ -672,8 +907,20 @@ def _as_if_new(
     """
     if not _in_transaction(context):
         with contextlib.suppress(_NotAllNewError):
-            return function(context, *args, all_new=True)
-    return function(context, *args, all_new=False)
+            return attempt(True)
+    turn(None)
+    return attempt(False)
+
+
+def _take(turn: Turn) -> None:
+    # Two runs may each have rows that the other waits for, while the client waits for its own
+    # batch before: no database sees that. Who has waited in vain begins anew, in turn.
+    if not turn(_PATIENCE):
+        raise _NotAllNewError
+
+
+# In seconds.
+_PATIENCE = 2
 
 
 def _create_missing(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
@@ -696,6 +943,25 @@ def _create_missing(context: RequestContext, rows: list[Row], all_new: bool) -> 
     )
 
 
+def _create_or_place(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+    """Create what is missing, and give those that stand with no cell the one of their row."""
+    result = _create_missing(context, rows, all_new)
+    conflicts = result['conflicts']
+    unplaced: dict[str, list[str]] = {}
+    for row in rows if None in conflicts.values() else ():
+        if conflicts.get(row['instance_uuid'], '') is None:
+            unplaced.setdefault(row['cell_uuid'], []).append(row['instance_uuid'])
+    for cell_uuid, uuids in unplaced.items():
+        for chunk in _chunks(uuids):
+            result['created'] += _place(context, cell_uuid, chunk)
+            for uuid, cell in _standing(context, chunk).items():
+                if cell == cell_uuid:
+                    conflicts.pop(uuid, None)
+                else:
+                    conflicts[uuid] = cell
+    return result
+
+
 def _complete(values: Mapping[str, Any]) -> Row:
     defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
     return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
@@ -712,13 +978,11 @@ def _insert_new(context: RequestContext, rows: list[Row]) -> None:
 
 
 def _insert(context: RequestContext, rows: list[Row]) -> None:
-    # One statement of many rows, also where the driver would cut it into pages.
-    connection = context.connection.execution_options(insertmanyvalues_page_size=len(rows))
     now = _now()
     for row in rows:
-        row['created_at'] = now
+        row['created_at'] = row.get('created_at') or now
     try:
-        connection.execute(_mappings.insert(), rows)
+        _insert_at_once(context.connection, rows)
     except db_exc.DBDuplicateEntry as error:
         # Somebody mapped one of them since we looked. Look again, in a new transaction.
         raise db_exc.RetryRequest(error) from error
@@ -726,6 +990,15 @@ def _insert(context: RequestContext, rows: list[Row]) -> None:
         # Which one is not known: a failed transaction answers no questions.
         cells = sorted({row['cell_uuid'] for row in rows} - {None})
         raise exception.CellMappingNotFound(cell=' or '.join(cells)) from None
+
+
+def _insert_at_once(connection: sa.Connection, rows: list[Row]) -> None:
+    if json_insert.is_supported(connection.dialect):
+        json_insert.insert(connection, _mappings, rows)
+    else:
+        # One statement, also where the driver would cut it into pages.
+        connection = connection.execution_options(insertmanyvalues_page_size=len(rows))
+        connection.execute(_mappings.insert(), rows)
 
 
 def _standing(context: RequestContext, uuids: Collection[str]) -> dict[str, str | None]:
@@ -749,7 +1022,7 @@ def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int
     return context.connection.execute(query).rowcount
 
 
-# How far map_instances has come.
+# How far map_instances and import_nova have come.
 
 
 @reads
@@ -759,43 +1032,61 @@ def map_progress_get(context: RequestContext, cell_uuid: str) -> Row | None:
     :returns: ``last_instance_id``, the ``id`` in the cell's ``instances`` of the last row that
         was dealt with, and ``conflicts``, how many were met; None where no run was stopped
     """
-    query = sa.select(_progress.c.last_instance_id, _progress.c.conflicts).where(
-        _progress.c.cell_uuid == cell_uuid
-    )
-    row = context.connection.execute(query).first()
-    return None if row is None else dict(row._mapping)
+    return _get_progress(context, _map_progress.c.last_instance_id, {'cell_uuid': cell_uuid})
 
 
 @writes
 def map_progress_clear(context: RequestContext, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
-    context.connection.execute(_progress.delete().where(_progress.c.cell_uuid == cell_uuid))
+    _clear_progress(context, _map_progress, {'cell_uuid': cell_uuid})
+
+
+@reads
+def import_progress_get(context: RequestContext, source: str) -> Row | None:
+    """How far the import that was stopped had come in another database.
+
+    :param source: which database, in 64 characters
+    :returns: ``last_mapping_id``, the ``id`` there of the last row that was dealt with, and
+        ``conflicts``, how many were met; None where no import was stopped
+    """
+    return _get_progress(context, _import_progress.c.last_mapping_id, {'source': source})
+
+
+@writes
+def import_progress_clear(context: RequestContext, source: str) -> None:
+    """Let the next import from a database begin at its first mapping."""
+    _clear_progress(context, _import_progress, {'source': source})
+
+
+def _get_progress(context: RequestContext, come_to: sa.Column[int], of: Row) -> Row | None:
+    table = come_to.table
+    query = sa.select(come_to, table.c.conflicts).where(*_equal(table, of))
+    row = context.connection.execute(query).first()
+    return None if row is None else dict(row._mapping)
+
+
+def _clear_progress(context: RequestContext, table: sa.Table, of: Row) -> None:
+    context.connection.execute(table.delete().where(*_equal(table, of)))
 
 
 def _note_progress(
-    context: RequestContext, cell_uuid: str, last_instance_id: int, conflicts: int
+    context: RequestContext, table: sa.Table, of: Row, come_to: Row, conflicts: int
 ) -> None:
-    here = _progress.c.cell_uuid == cell_uuid
-    update = _progress.update().where(here)
-    update = update.values(
-        last_instance_id=last_instance_id,
-        conflicts=_progress.c.conflicts + conflicts,
-        updated_at=_now(),
-    )
+    update = table.update().where(*_equal(table, of))
+    update = update.values(**come_to, conflicts=table.c.conflicts + conflicts, updated_at=_now())
     if context.connection.execute(update).rowcount:
         return
-    insert = _progress.insert().values(
-        cell_uuid=cell_uuid,
-        last_instance_id=last_instance_id,
-        conflicts=conflicts,
-        created_at=_now(),
-    )
+    insert = table.insert().values(**of, **come_to, conflicts=conflicts, created_at=_now())
     try:
-        with _cell_is_there({'cell_uuid': cell_uuid}):
+        with _cell_is_there(of):
             context.connection.execute(insert)
     except db_exc.DBDuplicateEntry as error:
-        # Another run on this cell noted its own first batch meanwhile.
+        # Another run noted its own first batch meanwhile.
         raise db_exc.RetryRequest(error) from error
+
+
+def _equal(table: sa.Table, values: Row) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in values.items()]
 
 
 # What the functions above share.

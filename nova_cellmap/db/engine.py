@@ -10,6 +10,7 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
   a second try in :mod:`nova_cellmap.db.api`.
 """
 
+import os
 import pathlib
 from typing import Any
 
@@ -141,6 +142,19 @@ def dispose() -> None:
     """Close every pooled connection; the next call opens new ones."""
     if _manager is not None and _manager.is_started:
         _manager.dispose_pool()
+
+
+def _leave_to_parent() -> None:
+    """Begin without connections, in a child of a fork: those in the pools are its parent's.
+
+    Closing them here would end them on the server.
+    """
+    if _manager is not None and _manager.is_started:
+        for facade in (_manager.writer, _manager.reader):
+            facade.get_engine().dispose(close=False)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def manager() -> Any:

@@ -116,7 +116,10 @@ def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
     error = exception.DatabaseNotOurs(tables=tables)
     if not names.issuperset(_NOVA_TABLES):
         return error
-    hint = "It looks like Nova's own API database."
+    hint = (
+        "It looks like Nova's own API database: `nova-cellmap-manage cell_v2 import_nova` copies "
+        'its cells and mappings from there.'
+    )
     return exception.DatabaseNotOurs(f'{error} {hint}', tables=tables)
 
 

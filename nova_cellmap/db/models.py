@@ -110,3 +110,17 @@ map_progress = sa.Table(
     # How many instances the run has met so far that are mapped to another cell.
     sa.Column('conflicts', sa.BigInteger, nullable=False, server_default='0'),
 )
+
+# How far import_nova has come in a Nova API database whose import has not ended yet.
+import_progress = sa.Table(
+    'import_progress',
+    metadata,
+    sa.Column('created_at', sa.DateTime),
+    sa.Column('updated_at', sa.DateTime),
+    # Which database: a digest of its address.
+    sa.Column('source', Text(64), primary_key=True),
+    # The id, in its own instance_mappings table, of the last row that was read.
+    sa.Column('last_mapping_id', sa.BigInteger, nullable=False),
+    # How many of its mappings the import has met so far that could not be taken over.
+    sa.Column('conflicts', sa.BigInteger, nullable=False, server_default='0'),
+)

@@ -123,7 +123,7 @@ def _rows(
     count: int, seed: int, projects: int, deleted: float, soft_deleted: float, hidden: float
 ) -> Iterator[dict[str, Any]]:
     dice = random.Random(seed)
-    owners = [(_hex(dice), _hex(dice)) for _ in range(projects)]
+    owners = [(hex_id(dice), hex_id(dice)) for _ in range(projects)]
     for number in range(1, count + 1):
         project_id, user_id = dice.choice(owners)
         is_deleted = dice.random() < deleted
@@ -145,5 +145,6 @@ def _rows(
         }
 
 
-def _hex(dice: random.Random) -> str:
+def hex_id(dice: random.Random) -> str:
+    """An id as Keystone gives them."""
     return f'{dice.getrandbits(128):032x}'

@@ -2,6 +2,7 @@
 """Tests on a mapping database and on the databases of cells, all of one kind."""
 
 import atexit
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,13 +10,16 @@ import sqlalchemy as sa
 from nova_cellmap.db import models
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
+from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 
 _mappings = models.instance_mapping
 
-# Databases of cells, by kind, that no test uses now: making one takes longer than a test.
-_spare: dict[str, list[sa.Engine]] = {}
+_OnEngine = Callable[[sa.Engine], None]
+
+# Nova's databases, by kind and shape, that no test uses now: making one takes longer than a test.
+_spare: dict[tuple[str, str], list[sa.Engine]] = {}
 
 
 class TestCase(base.TestCase):
@@ -28,11 +32,11 @@ class TestCase(base.TestCase):
 
     def new_nova(self) -> sa.Engine:
         """A cell's database without instances."""
-        spare = _spare.setdefault(self.kind, [])
-        nova = spare.pop() if spare else _make_nova(self.kind)
-        self.addCleanup(spare.append, nova)
-        self.addCleanup(empty, nova)
-        return nova
+        return self._new('cell', nova_cell.create, empty)
+
+    def new_nova_api(self) -> sa.Engine:
+        """Nova's API database, without cells and mappings."""
+        return self._new('api', nova_api.create, nova_api.empty)
 
     def new_cell(self, name: str) -> tuple[CellMapping, sa.Engine]:
         """One cell more, with its database."""
@@ -46,6 +50,13 @@ class TestCase(base.TestCase):
         tables = sa.MetaData()
         sa.Table('instances' if columns else 'others', tables, *columns, sa.Column('x', sa.Text))
         tables.create_all(engine)
+        return engine
+
+    def _new(self, shape: str, create: _OnEngine, empty: _OnEngine) -> sa.Engine:
+        spare = _spare.setdefault((self.kind, shape), [])
+        engine = spare.pop() if spare else _make(self.kind, create)
+        self.addCleanup(spare.append, engine)
+        self.addCleanup(empty, engine)
         return engine
 
     def mapped(self) -> dict[str, str | None]:
@@ -80,11 +91,11 @@ def instances_in(nova: sa.Engine) -> dict[str, int]:
         return {row.uuid: row.id for row in connection.execute(query.order_by(table.c.id))}
 
 
-def _make_nova(kind: str) -> sa.Engine:
+def _make(kind: str, create: _OnEngine) -> sa.Engine:
     database = fixtures.Database(kind)
     database.setUp()
     atexit.register(database.cleanUp)
     engine = sa.create_engine(database.url)
     atexit.register(engine.dispose)
-    nova_cell.create(engine)
+    create(engine)
     return engine

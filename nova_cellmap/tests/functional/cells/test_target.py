@@ -15,6 +15,7 @@ import oslo_messaging
 import sqlalchemy as sa
 
 import nova_cellmap
+from nova_cellmap import cells
 from nova_cellmap import exception
 from nova_cellmap.cells import connections
 from nova_cellmap.cells import registration
@@ -312,6 +313,17 @@ class Kept(_Case):
         self.assertEqual(1, target.count_open())
         target.forget([self.cell.uuid])
         self.assertEqual(0, target.count_open())
+
+    def test_a_cell_that_is_removed_is_closed(self) -> None:
+        self.uuids()
+        self.assertEqual(1, target.count_open())
+        registration.delete_cell(self.context, self.loaded())
+        self.assertEqual(0, target.count_open())
+
+    def test_they_are_found_in_the_package(self) -> None:
+        self.assertIs(target.target_cell, cells.target_cell)
+        for name in cells.__all__:
+            self.assertTrue(callable(getattr(cells, name)))
 
     def test_a_cell_that_is_forgotten_is_closed(self) -> None:
         self.uuids()

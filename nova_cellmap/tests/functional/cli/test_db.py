@@ -26,6 +26,8 @@ _COMMANDS = (
     ('cell_v2', 'verify_instance', '--uuid=x'),
     ('cell_v2', 'show_instance', 'x'),
     ('cell_v2', 'list_instances'),
+    ('cell_v2', 'audit'),
+    ('cell_v2', 'stats'),
 )
 
 

@@ -4,7 +4,10 @@
 from collections.abc import Callable
 import concurrent.futures
 import contextlib
+import datetime
 import functools
+import gc
+import os
 import threading
 from typing import Any
 
@@ -157,6 +160,57 @@ class Cells(_Case):
         api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
         api.cell_mapping_destroy(self.context, cell)
         self.assertIsNone(api.map_progress_get(self.context, cell))
+
+    def new(self, **values: Any) -> dict[str, Any]:
+        urls = {'transport_url': 'none:///', 'database_connection': 'none:///'}
+        return {'uuid': base.new_uuid(), **urls, **values}
+
+    def add(self, *cells: dict[str, Any]) -> api.CellBulkResult:
+        return api.cell_mapping_create_bulk(self.context, cells)
+
+    def names(self) -> list[str | None]:
+        return [row['name'] for row in api.cell_mapping_get_all(self.context)]
+
+    def test_many_are_created_and_what_stands_is_left(self) -> None:
+        created_at = datetime.datetime(2020, 2, 29, 12, 30, 59)
+        cells = [self.new(name='a', created_at=created_at), self.new(), self.new(disabled=True)]
+        self.assertEqual(3, self.add(*cells)['created'])
+        row = api.cell_mapping_get_by_name(self.context, 'a')
+        self.assertEqual(created_at, row['created_at'])
+        again = [{**cell, 'disabled': True} for cell in cells]
+        expected = {'created': 1, 'existing': 3, 'different': {}, 'taken': {}}
+        self.assertEqual(expected, self.add(*again, self.new(name='b')))
+        self.assertFalse(api.cell_mapping_get_by_name(self.context, 'a')['disabled'])
+
+    def test_of_many_those_that_stand_otherwise_are_told_apart(self) -> None:
+        here = self.new(name='a', database_connection='sqlite:///a')
+        self.add(here)
+        same_name, same_place = self.new(name='a'), self.new(database_connection='sqlite:///a')
+        different = {**here, 'name': 'b', 'transport_url': 'fake:///'}
+        result = self.add(different, same_name, same_place, self.new())
+        self.assertEqual({here['uuid']: ['name', 'transport_url']}, result['different'])
+        expected = {same_name['uuid']: 'name', same_place['uuid']: 'database_connection'}
+        expected_taken = {uuid: (column, here['uuid']) for uuid, column in expected.items()}
+        self.assertEqual(expected_taken, result['taken'])
+        self.assertEqual(['a', None], self.names())
+
+    def test_of_many_the_first_of_a_name_is_created(self) -> None:
+        first, second = self.new(name='a'), self.new(name='a')
+        result = self.add(first, second, first)
+        self.assertEqual((1, 1), (result['created'], result['existing']))
+        self.assertEqual({second['uuid']: ('name', first['uuid'])}, result['taken'])
+
+    def test_of_many_all_or_none_are_created(self) -> None:
+        for bad in ({'name': 'x' * 256}, {'transport_url': None}, {'unknown': 1}):
+            cells = (self.new(name='good'), self.new(**bad))
+            self.assertRaises(exception.InvalidInput, self.add, *cells)
+        self.assertEqual([], self.names())
+
+    def test_many_at_once_by_several_writers(self) -> None:
+        cells = [self.new(name=f'cell{number}') for number in range(4)]
+        results = at_once(4, lambda number: self.add(*cells))
+        self.assertEqual(4, sum(result['created'] for result in results))
+        self.assertEqual(12, sum(result['existing'] for result in results))
 
 
 @base.on_each_database
@@ -411,6 +465,19 @@ class Counts(_Case):
         rows = api.instance_mapping_get_all(self.context, include_queued_for_delete=False)
         self.assertEqual(uuids, self.uuids(rows))
 
+    def test_by_cell_and_project(self) -> None:
+        cell = self.cell()
+        for cell_uuid, project_id, queued in (
+            (cell, 'p', False),
+            (cell, 'p', True),
+            (cell, 'P', None),
+            (None, 'p', True),
+        ):
+            self.map(cell_uuid=cell_uuid, project_id=project_id, queued_for_delete=queued)
+        expected = {(cell, 'p', 2, 1), (cell, 'P', 1, 0), (None, 'p', 1, 1)}
+        counted = api.instance_mapping_count_by_cell_and_project(self.context)
+        self.assertEqual((3, expected), (len(counted), set(counted)))
+
     def test_by_any_number_of_uuids(self) -> None:
         there = [self.values(user_id='uv'[number % 2]) for number in range(2100)]
         api.instance_mapping_create_bulk(self.context, there)
@@ -507,8 +574,64 @@ class Bulk(_Case):
         progress = api.map_progress_get(self.context, cell)
         self.assertEqual({'last_instance_id': 2, 'conflicts': 1}, progress)
 
+    def test_an_imported_batch_and_its_resume_point_are_one(self) -> None:
+        cell = self.cell()
+        rows = [self.values(cell_uuid=cell), self.values()]
+        broken = [*rows, self.values(project_id='\ud800')]
+        self.assertRaises(exception.InvalidInput, self.import_batch, broken, last_mapping_id=3)
+        self.assertIsNone(api.import_progress_get(self.context, 's'))
+        self.import_batch(rows, last_mapping_id=2)
+        self.import_batch([self.values()], last_mapping_id=9, unmappable=4)
+        self.assertEqual(
+            {'last_mapping_id': 9, 'conflicts': 4}, api.import_progress_get(self.context, 's')
+        )
+        self.assertIsNone(api.import_progress_get(self.context, 'other'))
+        api.import_progress_clear(self.context, 'other')
+        self.assertIsNotNone(api.import_progress_get(self.context, 's'))
+        api.import_progress_clear(self.context, 's')
+        self.assertIsNone(api.import_progress_get(self.context, 's'))
+        self.assertEqual(3, len(self.all()))
+
+    def test_an_imported_batch_places_what_is_in_no_cell(self) -> None:
+        cell, other = self.cell(), self.cell()
+        unplaced, elsewhere, placed, missing = (
+            self.map(),
+            self.map(cell_uuid=other),
+            self.map(cell_uuid=cell),
+            base.new_uuid(),
+        )
+        rows = [
+            self.values(instance_uuid=uuid, cell_uuid=cell)
+            for uuid in (unplaced, elsewhere, missing)
+        ]
+        rows.append(self.values(instance_uuid=placed, cell_uuid=None))
+        result = self.import_batch(rows, last_mapping_id=2)
+        self.assertEqual({'created': 2, 'existing': 1, 'conflicts': {elsewhere: other}}, result)
+        there = self.uuids(self.all(cell_uuid=cell))
+        self.assertEqual([unplaced, placed, missing], there)
+
+    def test_an_imported_batch_keeps_the_times_of_creation(self) -> None:
+        created_at = datetime.datetime(2020, 2, 29, 12, 30, 59)
+        self.import_batch(
+            [self.values(created_at=created_at), self.values(created_at=None), self.values()],
+            last_mapping_id=2,
+        )
+        times = [row['created_at'] for row in self.all()]
+        self.assertEqual(created_at, times[0])
+        self.assertTrue(all(times))
+
+    def test_an_imported_batch_of_a_cell_that_is_not_there(self) -> None:
+        rows = [self.values(cell_uuid=base.new_uuid())]
+        self.assertRaises(
+            exception.CellMappingNotFound, self.import_batch, rows, last_mapping_id=1
+        )
+        self.assertIsNone(api.import_progress_get(self.context, 's'))
+
     def all(self, **filters: Any) -> list[api.Row]:
         return api.instance_mapping_get_all(self.context, **filters)
+
+    def import_batch(self, rows: list[Any], **kwargs: Any) -> api.BulkResult:
+        return api.instance_mapping_import_batch(self.context, rows, source='s', **kwargs)
 
     def map_batch(self, *args: Any, **kwargs: Any) -> api.BulkResult:
         return api.instance_mapping_map_batch(self.context, *args, **kwargs)
@@ -530,6 +653,47 @@ class Values(_Case):
         found = api.instance_mapping_get_all(self.context, project_id=project_id)
         self.assertEqual({project_id}, {row['project_id'] for row in found})
         self.assertIn(uuid, self.uuids(found))
+
+    @hypothesis.settings(max_examples=60)
+    @hypothesis.given(
+        st.lists(
+            st.tuples(
+                st.text(max_size=260),
+                st.one_of(st.none(), st.text()),
+                st.sampled_from((0, 1, None)),
+            ),
+            max_size=5,
+        )
+    )
+    @hypothesis.example([('\\', '"\'%s:x', 1), ('\x01\x1f\x7f', '\u2028😀', None), ('', '', 0)])
+    def test_any_text_in_bulk(self, owners: list[tuple[str, str | None, bool | None]]) -> None:
+        rows = [
+            self.values(project_id=project, user_id=user, queued_for_delete=queued)
+            for project, user, queued in owners
+        ]
+        try:
+            api.instance_mapping_create_bulk(self.context, rows)
+        except exception.InvalidInput:
+            # None of them, then.
+            self.assertEqual([], self.uuids(self.found(rows)))
+            return
+        for row, found in zip(rows, self.found(rows), strict=True):
+            self.assertEqual(row, {name: found[name] for name in row})
+
+    def found(self, rows: list[dict[str, Any]]) -> list[api.Row]:
+        uuids = [row['instance_uuid'] for row in rows]
+        return api.instance_mapping_get_by_instance_uuids(self.context, uuids)
+
+    @hypothesis.given(
+        st.sampled_from(('project_id', 'user_id', 'instance_uuid')),
+        st.one_of(st.integers(), st.floats(), st.binary(), st.booleans(), st.lists(st.text())),
+    )
+    def test_what_is_no_text_is_refused_in_bulk(self, name: str, value: Any) -> None:
+        rows = [self.values(), self.values(**{name: value})]
+        self.assertRaises(
+            exception.InvalidInput, api.instance_mapping_create_bulk, self.context, rows
+        )
+        self.assertEqual([], self.found(rows[:1]))
 
     @hypothesis.settings(max_examples=40)
     @hypothesis.given(
@@ -566,6 +730,30 @@ class Transactions(_Case):
             connection = self.context.connection
             api.instance_mapping_get_by_instance_uuid(self.context, uuid)
             self.assertIs(connection, self.context.connection)
+
+    def test_a_fork_leaves_the_connections_to_its_parent(self) -> None:
+        uuid = self.map()
+        # In the pools of both, the reader's and the writer's.
+        api.instance_mapping_get_by_instance_uuid(self.context, uuid)
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException):
+                api.instance_mapping_get_by_instance_uuid(self.context, uuid)
+                api.instance_mapping_destroy(self.context, uuid)
+                gc.collect()
+                os._exit(0)
+            os._exit(1)
+        self.assertEqual((child, 0), os.waitpid(child, 0))
+        # Within a block nothing is tried again.
+        with api.reader(self.context):
+            self.assertRaises(
+                exception.InstanceMappingNotFound,
+                api.instance_mapping_get_by_instance_uuid,
+                self.context,
+                uuid,
+            )
+        with api.writer(self.context):
+            api.instance_mapping_create(self.context, self.values(instance_uuid=uuid))
 
     def test_threads_share_a_context(self) -> None:
         uuids = [self.map() for _ in range(8)]

@@ -314,6 +314,15 @@ class _Walk(_OnDatabase):
         self.delete_cell(CELL_B)
         self.assertEqual([], self.rows('map_progress', order_by='cell_uuid'))
 
+    def _check_012(self) -> None:
+        source = 'f' * 64
+        self.insert('import_progress', {'source': source, 'last_mapping_id': 2**40})
+        self.assert_refused(
+            self.insert, 'import_progress', {'source': source, 'last_mapping_id': 1}
+        )
+        [row] = self.rows('import_progress', order_by='source')
+        self.assertEqual((2**40, 0), (row['last_mapping_id'], row['conflicts']))
+
 
 class WalkSqlite(_Walk, base.TestCase):
     kind = 'sqlite'
@@ -471,6 +480,7 @@ class _Sync(_OnDatabase):
         error = self.assertRaises(exception.DatabaseNotOurs, self.sync)
         self.assertIn('(alembic_version, cell_mappings, instance_mappings, x, y, ...)', str(error))
         self.assertIn("Nova's own API database", str(error))
+        self.assertIn('cell_v2 import_nova', str(error))
         self.assertEqual(before, self.contents())
 
     def test_version_table_of_several_repositories(self) -> None:

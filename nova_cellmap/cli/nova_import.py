@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's own API database: take it over."""
+
+import argparse
+from typing import Any
+
+from nova_cellmap.cli import base
+from nova_cellmap.cli import progress
+from nova_cellmap.cli import run as cli_run
+
+
+class ImportNova(base.ShowOne):
+    """Copy the cells and the instance mappings of Nova's own API database.
+
+    Nova's database is only read. What stands here already is left as it is. A cell that
+    stands with another name or URL is a conflict, one whose name or database is another
+    cell's too, and so is a mapping that stands with another cell. A run that was stopped or
+    killed goes on where it was; nothing is lost or done twice.
+    """
+
+    examples = (
+        'nova-cellmap-manage cell_v2 import_nova \\',
+        '    --connection mysql+pymysql://nova:secret@db/nova_api',
+        '# at most 50,000 mappings a run, until all are copied:',
+        'until nova-cellmap-manage cell_v2 import_nova --connection "$URL" \\',
+        '    --max-count 50000; do [ $? -eq 1 ] || break; done',
+    )
+    exit_statuses = {
+        0: 'all cells and mappings of Nova stand here',
+        1: 'there are more mappings to copy: run it again',
+        2: 'all were read, and some stand otherwise or could not be copied',
+        base.Status.USAGE: 'the URL is wrong',
+        base.Status.UNAVAILABLE: 'the database cannot be read, or is not a Nova API database',
+        127: 'a number is not a positive one',
+    }
+    columns = (
+        'cells_created',
+        'cells_existing',
+        'cell_conflicts',
+        'created',
+        'existing',
+        'conflicts',
+        'all_done',
+    )
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--connection',
+            metavar='URL',
+            required=True,
+            help="The SQLAlchemy URL of Nova's API database: [api_database] connection of its "
+            'nova.conf. It may be a replica.',
+        )
+        cli_run.add_options(parser, 'mapping')
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        options = cli_run.options(parsed_args)
+
+        from nova_cellmap.cells import nova_import
+
+        context = self.context
+        with progress.shown('Importing', self.app.stderr, self.app.is_quiet) as report:
+            run = nova_import.import_nova(
+                context,
+                parsed_args.connection,
+                **options,
+                on_batch=cli_run.telling(report),
+            )
+        self.status = cli_run.status_of(run, run.conflicts + run.cell_conflicts)
+        return (
+            self.columns,
+            (
+                run.cells_created,
+                run.cells_existing,
+                run.cell_conflicts,
+                run.created,
+                run.existing,
+                run.conflicts,
+                run.done,
+            ),
+        )
