@@ -13,14 +13,18 @@ import os
 from pathlib import Path
 import sys
 
+from benchmarks import audit
 from benchmarks import common
 from benchmarks import map_instances
 from benchmarks import rpc
+from benchmarks import scatter
 from benchmarks import soak
 
 SUBJECTS: dict[str, common.Subject] = {
+    'audit': audit,
     'map_instances': map_instances,
     'rpc': rpc,
+    'scatter': scatter,
     'soak': soak,
 }
 

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing the mapping with what the cells have, and mending it.
+
+The mapping and the instances of every cell are read side by side in the order of the
+instances' uuids, a page of each at a time. What the two sides do not say alike is looked
+at again, instance by instance, before it is called a problem: the sides were not read at
+the same moment, and what differs may have been a build or a move.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+import dataclasses
+import time
+
+from nova_cellmap import exception
+from nova_cellmap.cells import sides
+from nova_cellmap.cells.instances import Instance
+from nova_cellmap.cells.judgement import Case
+from nova_cellmap.cells.judgement import Kind
+from nova_cellmap.cells.judgement import Problem
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.objects.cell_mapping import CellMappingList
+
+BATCH_SIZE = 1000
+
+# How many instances are looked at again at a time, at most.
+_MOST_SUSPECTS = 500
+# How often a mapping that others change meanwhile is looked at; then it is in good hands.
+_ATTEMPTS = 3
+
+# What no look at the cells tells how to put right.
+_NOT_CORRECTED = (Kind.MISSING, Kind.ORPHANED, Kind.DUPLICATE)
+
+
+@dataclasses.dataclass
+class CellReport:
+    """What a run has seen of a cell.
+
+    ``instances`` is how many of the cell's rows were read, ``mappings`` how many of the mapping
+    name it; ``found`` and ``mended`` count the problems by kind.
+    """
+
+    cell: CellMapping
+    instances: int = 0
+    mappings: int = 0
+    found: Counter[Kind] = dataclasses.field(default_factory=Counter)
+    mended: Counter[Kind] = dataclasses.field(default_factory=Counter)
+
+    @property
+    def left(self) -> int:
+        """How many problems it still has."""
+        return self.found.total() - self.mended.total()
+
+
+class Audit:
+    """A run over the mapping and the cells.
+
+    :param cells: all cells of the cloud: an instance may be in any of them
+    :param only: look for the problems of this cell alone
+    :param repair: mend what can be told from the cells: all but the orphaned and the duplicate
+    :param purge: remove the orphaned
+    :param batch_size: how many rows of each side are read at a time
+    :param sleep: seconds to rest after each batch
+    :ivar reports: a CellReport by the uuid of each cell that is looked at; complete once
+        :meth:`problems` has come to its end
+    :ivar errors: why a cell could not be read, by its uuid
+    """
+
+    def __init__(
+        self,
+        context: RequestContext,
+        cells: Iterable[CellMapping],
+        *,
+        only: CellMapping | None = None,
+        repair: bool = False,
+        purge: bool = False,
+        batch_size: int = BATCH_SIZE,
+        sleep: float = 0,
+    ) -> None:
+        self._context = context
+        self._cells = {cell.uuid: cell for cell in cells}
+        self._repair = repair
+        self._purge = purge
+        self._batch_size = batch_size
+        self._sleep = sleep
+        looked_at = self._cells.values() if only is None else [only]
+        self.reports = {cell.uuid: CellReport(cell) for cell in looked_at}
+        self.errors: dict[str, exception.CellError] = {}
+        self._readers: dict[str, sides.CellReader] = {}
+
+    @property
+    def instances(self) -> int:
+        """How many instances have been compared."""
+        return sum(report.instances for report in self.reports.values())
+
+    def problems(self, on_batch: Callable[[float], None] = lambda part: None) -> Iterator[Problem]:
+        """Each problem as it is found, and mended if it is to be.
+
+        A cell that cannot be read is noted in ``errors``, and from there on no mapping is
+        called orphaned.
+
+        :param on_batch: called after each batch with the part of all uuids that is done, 0 to 1
+        """
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            for cell in self._cells.values():
+                self._open(cell)
+            size = min(self._batch_size, _MOST_SUSPECTS)
+            suspects: list[str] = []
+            for found in self._compare(on_batch):
+                suspects += found
+                while len(suspects) >= size:
+                    yield from self._deal_with(suspects[:size])
+                    del suspects[:size]
+            yield from self._deal_with(suspects)
+        on_batch(1)
+
+    def _open(self, cell: CellMapping) -> None:
+        reader = sides.CellReader(cell)
+        self._readers[cell.uuid] = reader
+        self._stack.callback(reader.close)
+
+    # Reading the two sides.
+
+    def _compare(self, on_batch: Callable[[float], None]) -> Iterator[list[str]]:
+        """The uuids on which the mapping and the cells differ, batch by batch."""
+        size = self._batch_size
+        reader = sides.MappingReader(self._context)
+        self._stack.callback(reader.close)
+        mapping = sides.Stream(lambda last: reader.page(last, size))
+        cells = {uuid: self._stream(self._readers[uuid]) for uuid in self.reports}
+        while True:
+            mapping.fill()
+            for uuid, stream in list(cells.items()):
+                try:
+                    stream.fill()
+                except exception.CellError as error:
+                    self.errors[uuid] = error
+                    del cells[uuid]
+            ends = [side.last for side in (mapping, *cells.values()) if not side.is_done]
+            if not ends:
+                return
+            end = min(ends)
+            yield self._differences(mapping.take(end), cells, end)
+            on_batch(_part(end))
+            time.sleep(self._sleep)
+
+    def _stream(self, reader: sides.CellReader) -> sides.Stream:
+        return sides.Stream(lambda last: reader.page(last, self._batch_size))
+
+    def _differences(
+        self, mapped: Sequence[db_api.Fact], cells: dict[str, sides.Stream], end: str
+    ) -> list[str]:
+        there: set[db_api.Fact] = set()
+        for uuid, stream in cells.items():
+            facts = stream.take(end)
+            self.reports[uuid].instances += len(facts)
+            there.update(facts)
+        for named, number in Counter(fact[1] for fact in mapped).items():
+            if named in self.reports:
+                self.reports[named].mappings += number
+        unmatched = there.symmetric_difference(mapped)
+        if not unmatched:
+            return []
+        # A mapping to a cell that is not read, or to none, matters where a cell that is read
+        # has the instance.
+        return sorted({fact[0] for fact in unmatched if fact in there or fact[1] in cells})
+
+    # Looking again.
+
+    def _deal_with(self, suspects: Sequence[str]) -> list[Problem]:
+        cases = self._judge(suspects)
+        problems = [problem for case in cases for problem in case.problems]
+        if problems and (self._repair or self._purge):
+            self._mend(cases)
+            left = {
+                (problem.instance_uuid, problem.kind)
+                for case in self._judge([case.uuid for case in cases])
+                for problem in case.problems
+            }
+            for problem in problems:
+                problem.mended = (problem.instance_uuid, problem.kind) not in left
+        for problem in problems:
+            report = self.reports.get(problem.cell_uuid) or next(iter(self.reports.values()))
+            report.found[problem.kind] += 1
+            report.mended[problem.kind] += problem.mended
+        return problems
+
+    def _judge(self, uuids: Sequence[str]) -> list[Case]:
+        """What is wrong with each of these instances; nothing where all is well."""
+        cases = self._judge_once(uuids)
+        orphaned = [case.uuid for case in cases if case.has(Kind.ORPHANED)]
+        if not orphaned:
+            return cases
+        # Another cell may have come meanwhile. And a move may hide an instance in one cell
+        # before it shows it in the other: both were read, but not at one moment.
+        self._look_for_cells()
+        cases = [case for case in cases if not case.has(Kind.ORPHANED)]
+        return cases + self._judge_once(orphaned)
+
+    def _look_for_cells(self) -> None:
+        for cell in CellMappingList.get_all(self._context):
+            known = self._cells.setdefault(cell.uuid, cell)
+            if known.database_connection != cell.database_connection:
+                self.errors[cell.uuid] = exception.CellUnreachable(
+                    cell=cell.identity, reason='its URL was changed meanwhile'
+                )
+            elif cell.uuid not in self._readers:
+                self._open(cell)
+
+    def _judge_once(self, uuids: Sequence[str]) -> list[Case]:
+        cases: list[Case] = []
+        for _ in range(_ATTEMPTS):
+            if not uuids:
+                break
+            # The cells are read between two looks at the mapping. Where it did not change, what
+            # it says held while each of the cells was read.
+            before = self._mapped(uuids)
+            rows = self._rows(uuids)
+            after = self._mapped(uuids)
+            steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
+            cases += [
+                Case(uuid, after.get(uuid), rows.get(uuid, {}), self.errors.keys(), self._identity)
+                for uuid in steady
+            ]
+            uuids = [uuid for uuid in uuids if before.get(uuid) != after.get(uuid)]
+        return [case for case in cases if case.problems and self._is_concerned(case)]
+
+    def _mapped(self, uuids: Sequence[str]) -> dict[str, db_api.Row]:
+        rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
+        return {row['instance_uuid']: row for row in rows}
+
+    def _rows(self, uuids: Sequence[str]) -> dict[str, dict[str, Instance]]:
+        """By instance, the rows that are not hidden, by cell."""
+        asked = {
+            uuid: reader.of(uuids)
+            for uuid, reader in self._readers.items()
+            if uuid not in self.errors
+        }
+        rows: dict[str, dict[str, Instance]] = {}
+        for cell_uuid, answer in asked.items():
+            try:
+                instances = answer.result()
+            except exception.CellError as error:
+                self.errors[cell_uuid] = error
+                continue
+            for instance in instances:
+                if not instance.hidden:
+                    rows.setdefault(instance.uuid, {})[cell_uuid] = instance
+        return rows
+
+    def _is_concerned(self, case: Case) -> bool:
+        """Whether one of the cells that are looked at has to do with it."""
+        return not self.reports.keys().isdisjoint({case.named, *case.rows})
+
+    def _identity(self, uuid: str) -> str:
+        return self._cells[uuid].identity if uuid in self._cells else uuid
+
+    # Mending.
+
+    def _mend(self, cases: Sequence[Case]) -> None:
+        """Change what stands as it was seen: who built or moved an instance since wins."""
+        # A cell may be removed meanwhile; the next look tells what became of its mappings.
+        with contextlib.suppress(exception.CellMappingNotFound):
+            if self._repair:
+                self._map([case for case in cases if case.has(Kind.MISSING)])
+                self._correct([case for case in cases if not case.has(*_NOT_CORRECTED)])
+        if self._purge:
+            self._remove([case for case in cases if case.has(Kind.ORPHANED)])
+
+    def _map(self, cases: Sequence[Case]) -> None:
+        new = [{'instance_uuid': case.uuid, **case.truth} for case in cases if case.can_be_mapped]
+        db_api.instance_mapping_create_bulk(self._context, new)
+
+    def _correct(self, cases: Sequence[Case]) -> None:
+        changes = [(case.mapping, case.truth) for case in cases if case.mapping is not None]
+        db_api.instance_mapping_update_bulk(self._context, changes)
+
+    def _remove(self, cases: Sequence[Case]) -> None:
+        by_cell: dict[str | None, list[str]] = {}
+        for case in cases:
+            by_cell.setdefault(case.named, []).append(case.uuid)
+        for cell_uuid, uuids in by_cell.items():
+            db_api.instance_mapping_destroy_bulk(
+                self._context, uuids, expected_cell_uuid=cell_uuid
+            )
+
+
+def _part(uuid: str) -> float:
+    """How many of all uuids come before this one: they are drawn at random."""
+    try:
+        return int(uuid[:8], 16) / 0xFFFFFFFF
+    except ValueError:
+        return 0

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cell_v2 audit."""
+
+import csv
+import io
+import json
+import signal
+import time
+from typing import Any
+
+from nova_cellmap.db import models
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import nova_cell
+from nova_cellmap.tests.functional import base as functional_base
+from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.tests.functional.cli import base
+
+_PROBLEMS = {
+    'missing',
+    'orphaned',
+    'wrong_cell',
+    'no_cell',
+    'wrong_owner',
+    'stale_queued_for_delete',
+    'duplicate',
+}
+
+
+class _Case(base.TestCase):
+    command = ('cell_v2', 'audit')
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cell2, self.nova2 = self.new_cell('cell2')
+
+    def add(self, **values: Any) -> str:
+        """An instance of cell1 and a mapping of it, as *values* say or as it should be."""
+        uuid = nova_cell.add(self.nova)
+        self.make_mapping(**{'instance_uuid': uuid, 'cell_uuid': self.cell.uuid, **values})
+        return uuid
+
+    def break_all(self) -> dict[str, str]:
+        """One of every problem: which, by instance."""
+        problems = {
+            nova_cell.add(self.nova): 'missing',
+            self.make_mapping(cell_uuid=self.cell.uuid).instance_uuid: 'orphaned',
+            self.add(cell_uuid=self.cell2.uuid): 'wrong_cell',
+            self.add(cell_uuid=None): 'no_cell',
+            self.add(project_id='theirs'): 'wrong_owner',
+            self.add(queued_for_delete=True): 'stale_queued_for_delete',
+        }
+        duplicate = self.add()
+        nova_cell.add(self.nova2, uuid=duplicate)
+        return {**problems, duplicate: 'duplicate'}
+
+    def audit(self, status: int, *options: str) -> list[dict[str, Any]]:
+        rows = self.assert_ends(status, self.call(*self.command, *options, '-f', 'json')).json
+        self.assertIsInstance(rows, list)
+        return list(rows)
+
+
+@functional_base.on_each_database
+class Audit(_Case):
+    def test_0_where_the_mapping_is_true(self) -> None:
+        self.add()
+        outcome = self.assert_succeeds(*self.command, '-f', 'json')
+        self.assertEqual([], outcome.json)
+        self.assertIn('The mapping is true', outcome.err)
+        self.assertIn('100%', outcome.err)
+
+    def test_1_and_a_row_for_each_problem(self) -> None:
+        problems = self.break_all()
+        self.assertEqual(_PROBLEMS, set(problems.values()))
+        rows = self.audit(1)
+        self.assertEqual(problems, {row['instance_uuid']: row['problem'] for row in rows})
+        for row in rows:
+            self.assertEqual({'instance_uuid', 'problem', 'cell_uuid', 'detail'}, row.keys())
+            self.assertIn(row['cell_uuid'], {self.cell.uuid, self.cell2.uuid})
+
+    def test_repair_and_purge_say_what_was_mended(self) -> None:
+        problems = self.break_all()
+        for row in self.audit(1, '--repair'):
+            mended = problems[row['instance_uuid']] not in ('orphaned', 'duplicate')
+            self.assertEqual(mended, row['detail'].endswith('; mended'), str(row))
+        self.assertEqual(
+            {'orphaned', 'duplicate'}, {row['problem'] for row in self.audit(1, '--purge')}
+        )
+        self.assertEqual(['duplicate'], [row['problem'] for row in self.audit(1)])
+
+    def test_0_where_all_is_mended(self) -> None:
+        self.add(cell_uuid=None)
+        [row] = self.audit(0, '--repair')
+        self.assertEqual('no_cell', row['problem'])
+        self.assertEqual([], self.audit(0))
+
+    def test_2_and_why_where_a_cell_cannot_be_read(self) -> None:
+        self.make_cell(
+            name='dead', database_connection=f'mysql+pymysql://u:{base.SECRET}@127.0.0.1:1/nova'
+        )
+        self.make_mapping(cell_uuid=self.cell.uuid)
+        outcome = self.assert_ends(2, self.call(*self.command, '--purge', '-f', 'json'))
+        self.assertEqual([], outcome.json)
+        self.assertIn('not read', outcome.err)
+        self.assertIn('(dead) cannot be read', ' '.join(outcome.err.split()))
+
+    def test_of_one_cell_by_its_name(self) -> None:
+        self.break_all()
+        missing = nova_cell.add(self.nova2)
+        found = {row['instance_uuid'] for row in self.audit(1, '--cell', 'cell2')}
+        self.assertIn(missing, found)
+        self.assertEqual(3, len(found), 'the missing, the duplicate and the one mapped wrongly')
+
+
+class OutputSqlite(_Case):
+    def test_rows_as_csv(self) -> None:
+        problems = self.break_all()
+        out = self.assert_ends(1, self.call(*self.command, '-f', 'csv')).out
+        rows = list(csv.DictReader(io.StringIO(out)))
+        self.assertEqual(problems, {row['instance_uuid']: row['problem'] for row in rows})
+
+    def test_the_summary(self) -> None:
+        self.break_all()
+        path = self.folder / 'summary.json'
+        err = self.assert_ends(1, self.call(*self.command, '--repair', '--summary', str(path))).err
+        summary = json.loads(path.read_text())
+        seconds = summary.pop('seconds')
+        self.assertGreater(seconds, 0)
+        [first, second] = summary.pop('cells')
+        self.assertEqual(
+            {
+                'status': 1,
+                'instances': 7,
+                'mappings': 5,
+                'problems': 7,
+                'left': 2,
+                'other_cells_not_read': {},
+            },
+            summary,
+        )
+        self.assertEqual(dict.fromkeys(sorted(_PROBLEMS), 1), first['problems'])
+        self.assertEqual((5, 2, None), (first['mended'], first['left'], first['error']))
+        self.assertEqual(
+            ('cell2', 1, {}), (second['cell_name'], second['instances'], second['problems'])
+        )
+        for word in ('cell1', 'cell2', '2 problems left', '1 duplicate'):
+            self.assertIn(word, err)
+
+    def test_quiet_prints_the_rows_alone(self) -> None:
+        self.break_all()
+        outcome = self.assert_ends(1, self.call('-q', *self.command, '-f', 'value'))
+        self.assertEqual('', outcome.err)
+        self.assertEqual(7, len(outcome.out.splitlines()))
+
+    def test_127_where_a_number_is_none(self) -> None:
+        for option in ('--batch-size', '--sleep'):
+            for text in ('-1', 'x', '', '1e', 'nan', 'inf', '٣', '9' * 30):
+                self.assert_fails(127, *self.command, f'{option}={text}')
+
+    def test_64_where_the_summary_has_no_place(self) -> None:
+        for path in (self.folder / 'no' / 'x', self.folder):
+            self.assertIn(
+                '--summary', self.assert_fails(64, *self.command, '--summary', str(path))
+            )
+
+    def test_the_summary_of_the_run_before_stays_until_there_is_a_new_one(self) -> None:
+        path = self.folder / 'summary.json'
+        path.write_text('before')
+        self.assert_fails(66, *self.command, '--cell', 'nosuch', '--summary', str(path))
+        self.assertEqual('before', path.read_text())
+        self.assert_succeeds(*self.command, '--summary', str(path))
+        self.assertEqual(0, json.loads(path.read_text())['status'])
+        self.assertEqual([path], list(self.folder.glob('summary*')))
+
+    def test_a_log_has_whole_lines(self) -> None:
+        self.make_cell(name='lost', database_connection=f'sqlite:///{self.folder}/{"x" * 99}.db')
+        err = self.assert_ends(2, self.call(*self.command)).err
+        [line] = [line for line in err.splitlines() if 'cannot be read' in line]
+        self.assertIn('there is no file', line)
+        self.assertIn('Not all cells could be read; in the others, no problem', err)
+
+    def test_66_where_there_is_no_such_cell(self) -> None:
+        self.assertIn('nosuch', self.assert_fails(66, *self.command, '--cell', 'nosuch'))
+
+    def test_without_a_cell(self) -> None:
+        self.execute(models.cell_mapping.delete())
+        self.assertEqual([], self.audit(0))
+
+
+@functional_base.on_each_database
+class Killed(_Case):
+    def test_killed_at_any_moment_the_next_run_finishes(self) -> None:
+        nova_cell.fill(self.nova, 300)
+        command = (*self.command, '--repair', '--batch-size', '2', '--sleep', '0.02', '-f', 'csv')
+        for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
+            before = len(self.mapped())
+            run = self.start(*command)
+            end = time.monotonic() + 60
+            while len(self.mapped()) == before and time.monotonic() < end:
+                self.assertIsNone(run.poll(), 'it came to its end before')
+                time.sleep(0.05)
+            run.send_signal(signum)
+            outcome = self.wait(run)
+            self.assertNotEqual(0, outcome.status)
+            self.assertNotIn('Traceback', outcome.err)
+        self.audit(0, '--repair')
+        self.assertEqual(set(cells_base.instances_in(self.nova)), set(self.mapped()))
+        for uuid in cells_base.instances_in(self.nova):
+            mapping = InstanceMapping.get_by_instance_uuid(self.context, uuid)
+            self.assertEqual(self.cell.uuid, mapping.cell_uuid)
