@@ -82,7 +82,10 @@ instance_mapping = sa.Table(
     sa.Index('uniq_instance_mapping0instance_uuid', 'instance_uuid', unique=True),
     sa.Index('instance_mapping_project_id_idx', 'project_id'),
     sa.Index(
-        'instance_mapping_project_id_queued_for_delete_idx', 'project_id', 'queued_for_delete'
+        'instance_mapping_project_id_queued_for_delete_cell_uuid_idx',
+        'project_id',
+        'queued_for_delete',
+        'cell_uuid',
     ),
     sa.Index('instance_mapping_cell_uuid_idx', 'cell_uuid'),
     sa.Index(

@@ -33,6 +33,14 @@ def create_indexes(connection: sa.Connection, table: sa.Table) -> None:
         index.create(connection, checkfirst=True)
 
 
+def drop_index(connection: sa.Connection, table: sa.Table, name: str) -> None:
+    """Drop an index of the table."""
+    standing = sa.Table(table.name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
+    for index in standing.indexes:
+        if index.name == name:
+            index.drop(connection)
+
+
 def add_column(connection: sa.Connection, column: sa.Column[Any]) -> None:
     """Add a column: a nullable one, or one with a server default."""
     if column.name not in _reflect_columns(connection, column):

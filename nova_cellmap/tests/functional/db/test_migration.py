@@ -281,8 +281,10 @@ class _Walk(_OnDatabase):
         self.assert_refused(self.delete_cell, CELL_LOST)
 
     def _check_009(self) -> None:
-        names = [index.name for index in models.instance_mapping.indexes]
-        self.assertEqual(set(names), set(self.indexes('instance_mapping')))
+        names = set(self.indexes('instance_mapping'))
+        for columns in ('project_id', 'project_id_queued_for_delete'):
+            self.assertIn(f'instance_mapping_{columns}_idx', names)
+        self.assertIn('instance_mapping_user_id_project_id_queued_for_delete_idx', names)
 
     def _pre_010(self) -> None:
         self.before = self.rows('instance_mapping')
@@ -322,6 +324,10 @@ class _Walk(_OnDatabase):
         )
         [row] = self.rows('import_progress', order_by='source')
         self.assertEqual((2**40, 0), (row['last_mapping_id'], row['conflicts']))
+
+    def _check_013(self) -> None:
+        names = [index.name for index in models.instance_mapping.indexes]
+        self.assertEqual(set(names), set(self.indexes('instance_mapping')))
 
 
 class WalkSqlite(_Walk, base.TestCase):
