@@ -160,9 +160,9 @@ class MapInstances(_Case):
         removed: list[int] = []
 
         def remove(run: mapping.Run) -> None:
-            # The next batches may be under way, and map to it once more.
-            with contextlib.suppress(exception.CellMappingInUse):
-                if not removed:
+            # The next batches, as many as are under way, may map to it once more.
+            while not removed:
+                with contextlib.suppress(exception.CellMappingInUse):
                     self.execute(_mappings.delete())
                     self.cell.destroy()
                     removed.append(run.created)

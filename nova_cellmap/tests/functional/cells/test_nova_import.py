@@ -331,9 +331,9 @@ class Mappings(_Case):
         removed: list[int] = []
 
         def remove(run: nova_import.Run) -> None:
-            # The next batches may be under way, and map to it once more.
-            with contextlib.suppress(exception.CellMappingInUse):
-                if not removed:
+            # The next batches, as many as are under way, may map to it once more.
+            while not removed:
+                with contextlib.suppress(exception.CellMappingInUse):
                     api.instance_mapping_destroy_bulk(other, self.mapped())
                     api.cell_mapping_destroy(other, self.cell.uuid)
                     removed.append(run.rows)

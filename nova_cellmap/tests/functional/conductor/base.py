@@ -53,6 +53,14 @@ class Logged(fixtures.FakeLogger):
     def __init__(self) -> None:
         super().__init__(level=logging.WARNING, format='%(levelname)s %(name)s %(message)s')
 
+    def _setUp(self) -> None:
+        super()._setUp()
+        # A test before this one may have ended its broker; what was connected to that one goes
+        # on looking for it a while.
+        drivers = logging.getLogger('oslo.messaging._drivers')
+        self.addCleanup(setattr, drivers, 'propagate', drivers.propagate)
+        drivers.propagate = False
+
 
 class Recorder:
     """Calls what it is given to, and keeps what was called."""
