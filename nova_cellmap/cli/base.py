@@ -16,6 +16,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 import warnings
 
+import autopage.argparse
 from cliff import _argparse as cliff_argparse
 from cliff import app
 from cliff import command
@@ -246,6 +247,20 @@ class App(app.App):
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
+    def print_help_if_requested(self) -> None:
+        # cliff's own looks through all that is installed, which takes longer than the rest.
+        if not self.options.deferred_help:
+            return
+        commands = {name: point.load() for name, point in self.command_manager}
+        width = max(map(len, commands))
+        with autopage.argparse.help_pager(self.stdout) as out:
+            self.parser.print_help(out)
+            print('\nCommands:', file=out)
+            for name, command_class in sorted(commands.items()):
+                print(f'  {name:{width}}  {_summary(command_class)}', file=out)
+            print(f"\n'{self.NAME} COMMAND --help' tells more, with examples.", file=out)
+        raise SystemExit(0)
+
     def run_subcommand(self, argv: list[str]) -> int:
         if argv[0] == 'help':
             # 'COMMAND --option value --help' asks about the command.
@@ -302,6 +317,10 @@ class App(app.App):
         near = [name for name, _ in self.command_manager if argv and name.startswith(argv[0])]
         hint = f'There are: {", ".join(sorted(near))}.' if near else f'See {self.NAME} --help.'
         return f'There is no command {words!r}. {hint}' if argv else f'Give a command. {hint}'
+
+
+def _summary(command_class: type[command.Command]) -> str:
+    return (command_class.__doc__ or '').split('\n', maxsplit=1)[0].rstrip('.')
 
 
 def _status_of(error: Exception, statuses: Mapping[type[Exception], int]) -> int:
