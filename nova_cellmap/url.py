@@ -33,7 +33,8 @@ class InvalidURL(ValueError):
 
 def is_template(url: str) -> bool:
     """Return whether ``url`` holds a field to be filled."""
-    return _FIELD.search(url) is not None
+    # The first test is a tenth of the second, and few have fields.
+    return '{' in url and _FIELD.search(url) is not None
 
 
 def is_none(url: str) -> bool:

@@ -14,6 +14,7 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.db import engine
 from nova_cellmap.objects import base
+from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
 
 LOG = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ LOG = logging.getLogger(__name__)
 _WRITABLE = ('uuid', 'name', 'transport_url', 'database_connection', 'disabled')
 
 
+@fast.paths
 @base.VersionedObjectRegistry.register
 class CellMapping(base.TimestampedObject, base.CellMapObject):
     """A cell.
@@ -69,14 +71,16 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
     @classmethod
     def from_row(cls, context: RequestContext, row: Mapping[str, Any]) -> Self:
         """The object of a row of :mod:`nova_cellmap.db.api`."""
-        conf = engine.conf()
         values = {
             **row,
             'created_at': base.as_utc(row['created_at']),
             'updated_at': base.as_utc(row['updated_at']),
-            'database_connection': _filled(row, 'database_connection', conf.database.connection),
-            'transport_url': _filled(row, 'transport_url', conf.transport_url),
         }
+        if url.is_template(row['database_connection']):
+            base_url = engine.conf().database.connection
+            values['database_connection'] = _filled(row, 'database_connection', base_url)
+        if url.is_template(row['transport_url']):
+            values['transport_url'] = _filled(row, 'transport_url', engine.conf().transport_url)
         return cls._hydrate(context, values)
 
     @classmethod

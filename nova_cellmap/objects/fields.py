@@ -6,6 +6,7 @@ never comes to be, whichever database is behind it.
 """
 
 import datetime
+import re
 from typing import Any
 import uuid
 
@@ -17,6 +18,8 @@ from nova_cellmap import url
 
 # What the widest string columns hold.
 MAX_LENGTH = 255
+# A uuid as the tables spell it.
+UUID_FORM = re.compile('[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
 
 
 def canonical_uuid(value: Any) -> str:
@@ -24,6 +27,8 @@ def canonical_uuid(value: Any) -> str:
 
     What is no uuid is given back as text: it names nothing, and so is not found.
     """
+    if type(value) is str and UUID_FORM.fullmatch(value):
+        return value
     try:
         return str(uuid.UUID(value))
     except (ValueError, AttributeError, TypeError):
@@ -47,6 +52,8 @@ class UUID(fields.UUID):
 
     @staticmethod
     def coerce(obj: Any, attr: str, value: Any) -> str:
+        if type(value) is str and UUID_FORM.fullmatch(value):
+            return value
         try:
             return str(uuid.UUID(str(value)))
         except ValueError:
