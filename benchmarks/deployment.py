@@ -122,7 +122,7 @@ def on_mariadb(
     # PyMySQL on both sides, whatever driver the tests use.
     server = server.set(drivername='mysql+pymysql')
     urls = {name: server.set(database=f'{prefix}_{name}') for name in names}
-    with _databases(server, urls.values()):
+    with databases(server, urls.values()):
         for seed, (name, size) in enumerate(sizes.items()):
             _make_cell(folder, nova, urls[name])
             _fill(urls[name], size, seed)
@@ -158,7 +158,7 @@ def _sqlite_url(file: Path) -> sa.URL:
 
 
 @contextlib.contextmanager
-def _databases(server: sa.URL, urls: Iterable[sa.URL]) -> Iterator[None]:
+def databases(server: sa.URL, urls: Iterable[sa.URL]) -> Iterator[None]:
     engine = sa.create_engine(server, isolation_level='AUTOCOMMIT', pool_pre_ping=True)
     try:
         with engine.connect() as connection:
@@ -174,7 +174,7 @@ def _databases(server: sa.URL, urls: Iterable[sa.URL]) -> Iterator[None]:
 
 def _make_cell(folder: Path, nova: common.Environment, url: sa.URL) -> None:
     """Give a cell database the whole schema of Nova, by Nova."""
-    config = _write_config(folder / 'nova-cell.conf', {'database': url})
+    config = write_config(folder / 'nova-cell.conf', {'database': url})
     program = nova.scripts / 'nova-manage'
     common.run([program, '--config-file', config, 'db', 'sync', '--local_cell'])
 
@@ -207,7 +207,7 @@ def _deploy(
         program='nova-manage',
         worker='nova_worker.py',
         # Nova asks [database] what dialect all cells speak.
-        config=_write_config(
+        config=write_config(
             folder / 'nova.conf',
             {'api_database': nova_url, 'database': next(iter(cells.values()))},
         ),
@@ -218,7 +218,7 @@ def _deploy(
         environment=common.our_environment(),
         program='nova-cellmap-manage',
         worker='our_worker.py',
-        config=_write_config(folder / 'nova-cellmap.conf', {'api_database': our_url}),
+        config=write_config(folder / 'nova-cellmap.conf', {'api_database': our_url}),
         url=our_url,
         tables=('instance_mapping', 'map_progress'),
     )
@@ -255,7 +255,7 @@ def _count(url: sa.URL) -> int:
     return int(count)
 
 
-def _write_config(file: Path, connections: Mapping[str, sa.URL]) -> Path:
+def write_config(file: Path, connections: Mapping[str, sa.URL]) -> Path:
     lines = ['[DEFAULT]', f'state_path = {file.parent}']
     for group, url in connections.items():
         # oslo.config takes a single $ for the name of an option.
