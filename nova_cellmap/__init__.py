@@ -28,14 +28,20 @@ def __getattr__(name: str) -> Any:
 
 
 def configure(conf: 'cfg.ConfigOpts') -> None:
-    """Bind the process to the databases that *conf* names.
+    """Bind the process to the databases that *conf* names, and to the cache.
 
     May be called again, with another configuration or the same: connections of
     the one before are closed.
 
     :param conf: an ``oslo_config.cfg.ConfigOpts`` with the options of
         :func:`nova_cellmap.conf.register_opts`, such as :func:`nova_cellmap.conf.new` gives
+    :raises: :exc:`nova_cellmap.exception.InvalidURL` and
+        :exc:`nova_cellmap.exception.InvalidOption`, where an option cannot be followed
     """
+    from nova_cellmap.db import cache
     from nova_cellmap.db import engine
+    from nova_cellmap.db import known_cells
 
     engine.configure(conf)
+    cache.configure(conf)
+    known_cells.configure(conf)

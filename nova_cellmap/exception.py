@@ -34,6 +34,10 @@ class InvalidURL(InvalidInput):
     msg_fmt = '{reason}'
 
 
+class InvalidOption(InvalidInput):
+    msg_fmt = '{option}: {reason}'
+
+
 class ObjectActionError(CellMapError):
     msg_fmt = '{action} failed because: {reason}'
 

@@ -351,9 +351,32 @@ class RabbitMQ(Server):
         return [*self._program_folders(), os.environ.get('PATH', os.defpath)]
 
 
+class Memcached(Server):
+    name = 'memcached'
+    package = 'memcached'
+    user = 'memcache'
+    program_folders = ('usr/bin', 'usr/sbin')
+    variable = 'NOVA_CELLMAP_TEST_MEMCACHED_URL'
+    stop_signal = signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        """An address, as [cache] memcache_servers takes it."""
+        return f'{HOST}:{self.port}'
+
+    def serve_command(self) -> list[str]:
+        return [self.program('memcached'), f'--listen={HOST}', f'--port={self.port}']
+
+    def _prepare(self) -> None:
+        pass
+
+    def _answers(self) -> bool:
+        return talks(self.port, b'version\r\n')
+
+
 # The one that takes longest is first: it starts meanwhile.
 SERVERS: dict[str, type[Server]] = {
-    server.name: server for server in (RabbitMQ, MariaDB, PostgreSQL)
+    server.name: server for server in (RabbitMQ, MariaDB, PostgreSQL, Memcached)
 }
 
 

@@ -14,11 +14,12 @@ from oslo_config import cfg
 from nova_cellmap import version
 from nova_cellmap.conf import api_database
 from nova_cellmap.conf import base
+from nova_cellmap.conf import cache
 from nova_cellmap.conf import cells
 from nova_cellmap.conf import conductor
 from nova_cellmap.conf import database
 
-_GROUPS = (base, api_database, database, cells, conductor)
+_GROUPS = (base, api_database, database, cells, conductor, cache)
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:

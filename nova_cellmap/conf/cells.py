@@ -7,8 +7,9 @@ from oslo_config import cfg
 
 GROUP = cfg.OptGroup(
     'cells',
-    title='The connections to cells, and calls to many of them',
-    help='How target_cell and the scatter_gather functions of nova_cellmap.cells work.',
+    title='The connections to cells, calls to many of them, and what is cached',
+    help='How target_cell and the scatter_gather functions of nova_cellmap.cells work, and what '
+    'is cached of the mapping.',
 )
 
 OPTS: list[cfg.Opt] = [
@@ -83,6 +84,20 @@ that cannot be reached or does not answer in time.""",
         default=30,
         min=1,
         help='For how many seconds it is skipped. Then one call tries it.',
+    ),
+    cfg.FloatOpt(
+        'cache_time',
+        default=10,
+        min=0,
+        help="""For how many seconds a process may go on with what it knows of a cell, such as its
+URLs, when it lists mappings or finds one in the cache; 0: not at all. What it changes itself
+it knows at once.""",
+    ),
+    cfg.BoolOpt(
+        'caching',
+        default=True,
+        help="""Whether lookups of instances are cached in memcached where ``[cache] enabled`` is
+set. False where that is meant for others who share the configuration.""",
     ),
 ]
 

@@ -28,7 +28,8 @@ import functools
 import itertools
 import re
 import sys
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypedDict, TypeVar
+import time
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypedDict, TypeVar, cast
 
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
@@ -38,8 +39,11 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import cache
+from nova_cellmap.db import changes
 from nova_cellmap.db import engine
 from nova_cellmap.db import json_insert
+from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
 
 Row = dict[str, Any]
@@ -134,14 +138,14 @@ def reader(context: RequestContext) -> Iterator[None]:
     On servers each statement sees what was committed when it began: the block is
     no snapshot.
     """
-    with _errors_translated(), engine.manager().reader.connection.using(context):
+    with _errors_translated(), engine.reader(context):
         yield
 
 
 @contextlib.contextmanager
 def writer(context: RequestContext) -> Iterator[None]:
     """A block whose writes become visible together at its end, or not at all."""
-    with _errors_translated(), engine.manager().writer.connection.using(context):
+    with _errors_translated(), _transaction(context):
         yield
 
 
@@ -152,8 +156,13 @@ def reads(
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if _in_transaction(context):
+            # The block around it has the connection open.
+            with _errors_translated():
+                return function(context, *args, **kwargs)
+
         def attempt() -> _T:
-            with engine.manager().reader.connection.using(context):
+            with engine.reader(context):
                 return function(context, *args, **kwargs)
 
         return _run(context, attempt)
@@ -171,7 +180,7 @@ def writes(
         def attempt() -> _T:
             committing = False
             try:
-                with engine.manager().writer.connection.using(context):
+                with _transaction(context):
                     result = function(context, *args, **kwargs)
                     committing = True
                 return result
@@ -192,15 +201,58 @@ def _run(context: RequestContext, attempt: Callable[[], _T]) -> _T:
     with _errors_translated():
         if _in_transaction(context):
             return attempt()
-        retry = oslo_db_api.wrap_db_retry(
-            retry_on_disconnect=True,
-            retry_on_deadlock=True,
-            # A server that is being restarted: oslo.db leaves these as they are.
-            exception_checker=_is_from_connecting,
-            **engine.retry_settings(),
-        )
-        result: _T = retry(attempt)()
-        return result
+        try:
+            return attempt()
+        except Exception as error:
+            return _retry(error, attempt)
+
+
+def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
+    """Try again after a *first* error, if it is one of those that go away."""
+    # What oslo.db makes of a function costs more than a read, and few need it: so it meets
+    # the first error when it calls.
+    failures = [first]
+
+    def again() -> _T:
+        if failures:
+            raise failures.pop()
+        return attempt()
+
+    retry = oslo_db_api.wrap_db_retry(
+        retry_on_disconnect=True,
+        retry_on_deadlock=True,
+        # A server that is being restarted: oslo.db leaves these as they are.
+        exception_checker=_is_from_connecting,
+        **engine.retry_settings(),
+    )
+    result: _T = retry(again)()
+    return result
+
+
+@contextlib.contextmanager
+def _transaction(context: RequestContext) -> Iterator[None]:
+    """A transaction that writes, or a block within the one that is under way."""
+    if _in_transaction(context):
+        with engine.writer(context):
+            yield
+        return
+    with changes.noted() as noted, engine.writer(context):
+        info = context.connection.info
+        info[_CHANGES] = noted
+        try:
+            yield
+        finally:
+            info.pop(_CHANGES, None)
+        noted.is_committing = True
+
+
+# Under this a connection knows what its transaction changes.
+_CHANGES = 'nova_cellmap_changes'
+
+
+def _changes(context: RequestContext) -> changes.Changes:
+    # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
+    return context.connection.info.get(_CHANGES) or changes.Changes()
 
 
 def _in_transaction(context: RequestContext) -> bool:
@@ -273,6 +325,7 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
     values = _known(_CELL_NAMES, values, required=_CELL_REQUIRED)
     with _cell_is_unique(values):
         context.connection.execute(_cells.insert().values(created_at=_now(), **values))
+    _changes(context).note_cells()
     return _get_cell(context, values['uuid'])
 
 
@@ -326,6 +379,7 @@ def _insert_cell(context: RequestContext, values: Row) -> None:
     except db_exc.DBDuplicateEntry as error:
         # Somebody added it, or took its name, since we looked. Look again.
         raise db_exc.RetryRequest(error) from error
+    _changes(context).note_cells()
 
 
 @reads
@@ -393,6 +447,7 @@ def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str,
     query = _cells.update().where(_cells.c.uuid == uuid).values(updated_at=_now(), **values)
     with _cell_is_unique(values):
         context.connection.execute(query)
+    _changes(context).note_cells()
     return _get_cell(context, uuid)
 
 
@@ -408,6 +463,7 @@ def cell_mapping_destroy(context: RequestContext, uuid: str) -> None:
         raise exception.CellMappingInUse(uuid=uuid) from None
     if not result.rowcount:
         raise exception.CellMappingNotFound(cell=uuid)
+    _changes(context).note_cells()
 
 
 def _get_cell(context: RequestContext, uuid: str) -> Row:
@@ -445,22 +501,36 @@ def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) 
     :returns: the row
     :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
     """
-    values = _complete(values)
+    row: Row = {'created_at': _now(), 'updated_at': None, **_complete(values)}
     try:
-        with _cell_is_there(values):
-            context.connection.execute(_mappings.insert().values(created_at=_now(), **values))
+        with _cell_is_there(row):
+            result = context.connection.execute(_INSERT, row)
     except db_exc.DBDuplicateEntry:
-        raise exception.InstanceMappingExists(uuid=values['instance_uuid']) from None
-    return _get_mapping(context, values['instance_uuid'])
+        raise exception.InstanceMappingExists(uuid=row['instance_uuid']) from None
+    row['id'] = cast(Any, result.inserted_primary_key)[0]
+    [row] = _with_cells(context, [row])
+    return row
 
 
-@reads
+# Prepared once; each call only has other values.
+_INSERT = _mappings.insert()
+
+
 def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:
     """The row of an instance.
 
     :raises: InstanceMappingNotFound
     """
-    return _get_mapping(context, instance_uuid)
+    cached = _cache(context)
+    if cached is None:
+        return _read_mapping(context, instance_uuid)
+    with cached.looking_up([instance_uuid]) as lookup:
+        if instance_uuid not in lookup.rows:
+            row = _read_mapping(context, instance_uuid)
+            lookup.fill([row])
+            return row
+    [row] = _with_known_cells(context, [lookup.rows[instance_uuid]])
+    return row
 
 
 @writes
@@ -485,6 +555,8 @@ def instance_mapping_update(
         query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
     with _cell_is_there(values):
         result = context.connection.execute(query.values(updated_at=_now(), **values))
+    if result.rowcount:
+        _changes(context).note_mappings([instance_uuid])
     row = _get_mapping(context, instance_uuid)
     if not result.rowcount:
         raise exception.InstanceMappingConflict(
@@ -502,6 +574,17 @@ def instance_mapping_destroy(context: RequestContext, instance_uuid: str) -> Non
     query = _mappings.delete().where(_mappings.c.instance_uuid == instance_uuid)
     if not context.connection.execute(query).rowcount:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    _changes(context).note_mappings([instance_uuid])
+
+
+def _cache(context: RequestContext) -> cache.Cache | None:
+    """What a lookup may use. A transaction has to see what it has changed itself."""
+    return None if _in_transaction(context) else cache.current()
+
+
+@reads
+def _read_mapping(context: RequestContext, instance_uuid: str) -> Row:
+    return _get_mapping(context, instance_uuid)
 
 
 def _get_mapping(context: RequestContext, instance_uuid: str) -> Row:
@@ -570,7 +653,6 @@ def instance_mapping_get_by_cell_id(
     return _with_cells(context, rows)
 
 
-@reads
 def instance_mapping_get_by_instance_uuids(
     context: RequestContext,
     instance_uuids: Iterable[str],
@@ -583,14 +665,48 @@ def instance_mapping_get_by_instance_uuids(
     :raises: MarkerNotFound, where that instance is not in the list
     """
     _check_limit(limit)
+    uuids = set(instance_uuids)
+    cached = _cache(context)
+    if cached is None:
+        return _read_page(context, uuids, limit, marker)
     rows: list[Row] = []
-    for chunk in _chunks(set(instance_uuids)):
+    for chunk in _chunks(uuids):
+        with cached.looking_up(chunk) as lookup:
+            rows += lookup.rows.values()
+            missing = [uuid for uuid in chunk if uuid not in lookup.rows]
+            if missing:
+                read = _read_mappings(context, missing)
+                lookup.fill(read)
+                rows += read
+    return _with_known_cells(context, _page_of(rows, limit, marker))
+
+
+@reads
+def _read_page(
+    context: RequestContext, uuids: Collection[str], limit: int | None, marker: str | None
+) -> list[Row]:
+    rows = _get_mappings(context, uuids)
+    return _with_cells(context, _page_of(rows, limit, marker))
+
+
+@reads
+def _read_mappings(context: RequestContext, uuids: Collection[str]) -> list[Row]:
+    return _get_mappings(context, uuids)
+
+
+def _get_mappings(context: RequestContext, uuids: Collection[str]) -> list[Row]:
+    rows: list[Row] = []
+    for chunk in _chunks(uuids):
         query = _mappings.select().where(_mappings.c.instance_uuid.in_(chunk))
         rows += map(_mapping, context.connection.execute(query))
+    return rows
+
+
+def _page_of(rows: list[Row], limit: int | None, marker: str | None) -> list[Row]:
     rows.sort(key=_id)
     if marker is not None:
         rows = rows[_position(rows, marker) + 1 :]
-    return _with_cells(context, rows[:limit])
+    return rows[:limit]
 
 
 @reads
@@ -620,20 +736,52 @@ def _position(rows: Sequence[Row], marker: str) -> int:
     raise exception.MarkerNotFound(marker=marker)
 
 
-def _with_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
-    """Give each row its cell. Each cell is read once and its dict shared."""
-    cells: dict[str | None, Row | None] = {None: None}
-    wanted = {row['cell_uuid'] for row in rows} - {None}
-    for chunk in _chunks(wanted):
-        query = _cells.select().where(_cells.c.uuid.in_(chunk))
-        cells.update((row.uuid, _cell(row)) for row in context.connection.execute(query))
+def _with_known_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+    """Give each row its cell, and ask the database only where this process has to."""
+    wanted = _cells_of(rows)
+    cells = known_cells.known().get(wanted)
+    if len(cells) < len(wanted):
+        return _read_cells(context, rows)
     for row in rows:
-        if row['cell_uuid'] not in cells:
+        row['cell_mapping'] = cells.get(row['cell_uuid'])
+    return rows
+
+
+@reads
+def _read_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+    return _with_cells(context, rows)
+
+
+def _with_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+    """Give each row its cell. Each cell is read once, if at all, and its dict shared."""
+    wanted = _cells_of(rows)
+    known = known_cells.known()
+    noted = context.connection.info.get(_CHANGES)
+    # A transaction has to see what it has changed itself, and nobody else has to.
+    has_changed = noted is not None and noted.have_cells
+    # A transaction may see what was when it began.
+    generation = known.generation if noted is None else noted.generation
+    read_at = time.monotonic() if noted is None else noted.begun_at
+    cells = {} if has_changed else known.get(wanted)
+    for chunk in _chunks(wanted - cells.keys()):
+        query = _cells.select().where(_cells.c.uuid.in_(chunk))
+        read = [_cell(row) for row in context.connection.execute(query)]
+        if not has_changed:
+            known.keep(read, generation, read_at)
+        cells.update((cell['uuid'], cell) for cell in read)
+    for row in rows:
+        if row['cell_uuid'] is None:
+            row['cell_mapping'] = None
+        elif row['cell_uuid'] in cells:
+            row['cell_mapping'] = cells[row['cell_uuid']]
+        else:
             # Moved and its cell removed since the rows were read: read it anew.
             row.update(_get_mapping(context, row['instance_uuid']))
-        else:
-            row['cell_mapping'] = cells[row['cell_uuid']]
     return rows
+
+
+def _cells_of(rows: Iterable[Row]) -> set[str]:
+    return {row['cell_uuid'] for row in rows} - {None}
 
 
 # Counts.
@@ -870,10 +1018,7 @@ def _update_alike(context: RequestContext, uuids: list[str], values: Row, seen: 
     query = _mappings.update().where(*as_seen)
     query = query.values(updated_at=_now(), **_known(_MAPPING_NAMES, values))
     with _cell_is_there(values):
-        return sum(
-            context.connection.execute(query.where(_mappings.c.instance_uuid.in_(chunk))).rowcount
-            for chunk in _chunks(uuids)
-        )
+        return _change(context, query, as_seen, uuids)
 
 
 @writes
@@ -888,13 +1033,42 @@ def instance_mapping_destroy_bulk(
     :param expected_cell_uuid: only those that stand with this cell (None: with no cell)
     :returns: how many there were
     """
-    query = _mappings.delete()
+    where = []
     if expected_cell_uuid is not ANYTHING:
-        query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
-    return sum(
-        context.connection.execute(query.where(_mappings.c.instance_uuid.in_(chunk))).rowcount
-        for chunk in _chunks(set(instance_uuids))
-    )
+        where.append(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
+    return _change(context, _mappings.delete().where(*where), where, set(instance_uuids))
+
+
+def _change(
+    context: RequestContext,
+    query: sa.Update | sa.Delete,
+    where: Sequence[sa.ColumnElement[bool]],
+    uuids: Iterable[str],
+) -> int:
+    """Change or delete mappings of these instances; answer how many.
+
+    :param query: what to do, to those that *where* tells
+    """
+    changed = 0
+    for chunk in _chunks(uuids):
+        if _changes(context).are_cached:
+            chunk = _lock(context, where, chunk)
+        of_chunk = _mappings.c.instance_uuid.in_(chunk)
+        changed += context.connection.execute(query.where(of_chunk)).rowcount
+    return changed
+
+
+def _lock(
+    context: RequestContext, where: Sequence[sa.ColumnElement[bool]], uuids: Collection[str]
+) -> list[str]:
+    """Lock the mappings that are about to be changed, and note that they are.
+
+    Of those that would not be changed others may hold the locks, and the tombstones.
+    """
+    query = sa.select(_mappings.c.instance_uuid).where(_mappings.c.instance_uuid.in_(uuids))
+    locked = list(context.connection.execute(query.where(*where).with_for_update()).scalars())
+    _changes(context).note_mappings(locked)
+    return locked
 
 
 class _NotAllNewError(Exception):
@@ -1019,12 +1193,9 @@ def _standing(context: RequestContext, uuids: Collection[str]) -> dict[str, str 
 
 def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int:
     """Map to a cell those of *uuids* that are mapped to none; answer how many."""
-    query = (
-        _mappings.update()
-        .where(_mappings.c.instance_uuid.in_(uuids), _mappings.c.cell_uuid.is_(None))
-        .values(cell_uuid=cell_uuid, updated_at=_now())
-    )
-    return context.connection.execute(query).rowcount
+    where = [_mappings.c.cell_uuid.is_(None)]
+    query = _mappings.update().where(*where).values(cell_uuid=cell_uuid, updated_at=_now())
+    return _change(context, query, where, uuids)
 
 
 # How far map_instances and import_nova have come.

@@ -5,11 +5,14 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
 
 - the *writer* begins SQLite transactions with a write lock, so that two writers
   queue instead of failing halfway, and pings a pooled connection before use;
-- the *reader* runs each statement in AUTOCOMMIT on servers, which saves three of
-  the four round trips of a read; a connection that was lost meanwhile is met by
-  a second try in :mod:`nova_cellmap.db.api`.
+- the *reader* runs each statement on its own, which saves three of the four round
+  trips of a read from a server, and a third of the time of one from SQLite; a
+  connection that was lost meanwhile is met by a second try in
+  :mod:`nova_cellmap.db.api`.
 """
 
+from contextlib import AbstractContextManager
+import functools
 import os
 import pathlib
 from typing import Any
@@ -32,6 +35,8 @@ _SQLITE_BUSY_SECONDS = 60
 _FIRST_RETRY_SECONDS = 0.05
 
 _manager: Any = None
+_reader: Any = None
+_writer: Any = None
 _conf: cfg.ConfigOpts | None = None
 _retry_settings: dict[str, Any] = {}
 
@@ -44,6 +49,9 @@ class EnginePlugin(sa.CreateEnginePlugin):
         self.is_reader = url.query.get(_ROLE) == 'reader'
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
+        # A connection's transaction has ended when it comes back: oslo.db's facade and
+        # SQLAlchemy's Connection.close() see to that. Nothing needs another round trip.
+        kwargs['pool_reset_on_return'] = None
         if url.get_backend_name() == 'sqlite':
             self._set_up_sqlite(kwargs)
         elif self.is_reader:
@@ -62,12 +70,27 @@ class EnginePlugin(sa.CreateEnginePlugin):
         return url.difference_update_query([_ROLE])
 
     def engine_created(self, engine: sa.Engine) -> None:
+        if self.is_reader:
+            # The first connection is made when oslo.db has set its engine up.
+            event.listen(engine, 'connect', functools.partial(_mute, engine), once=True)
         if engine.dialect.name != 'sqlite':
             name_wrong_parameters(engine)
         elif self.is_reader:
             event.listen(engine, 'do_connect', _check_file)
+            event.listen(engine, 'begin', _begin_nothing)
         else:
             event.listen(engine, 'begin', _begin_immediate)
+
+
+def _mute(engine: sa.Engine, *_: Any) -> None:
+    """Have SQLAlchemy tell nobody of each step of a read, which takes a quarter of its time.
+
+    What oslo.db listens for is where transactions begin and end, and a reader has none. It has
+    its errors from the dialect, and its connections' from the pool. Who listens later is told.
+    """
+    # [database] connection_trace writes into each statement.
+    if not engine.dispatch.before_cursor_execute:
+        engine._has_events = False
 
 
 def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> None:
@@ -106,12 +129,17 @@ def _begin_immediate(connection: sa.Connection) -> None:
     connection.info['in_transaction'] = True
 
 
+def _begin_nothing(connection: sa.Connection) -> None:
+    # As on servers, each statement is on its own; nor does oslo.db's listener begin.
+    connection.info['in_transaction'] = True
+
+
 def configure(conf: cfg.ConfigOpts) -> None:
     """Bind this process to ``[api_database]`` of *conf*. May be called again.
 
     :raises: :exc:`nova_cellmap.exception.InvalidURL`
     """
-    global _manager, _conf, _retry_settings
+    global _manager, _reader, _writer, _conf, _retry_settings
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
     writer_url = _url(settings, 'connection')
     reader_url = writer_url
@@ -128,6 +156,8 @@ def configure(conf: cfg.ConfigOpts) -> None:
     manager.configure(sqlite_fk=True, thread_checkin=False, **settings)
     dispose()
     _manager, _conf = manager, conf
+    # Each of these makes two objects, which every read would pay for.
+    _reader, _writer = manager.reader.connection, manager.writer.connection
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
         # one is good: the first wait is short, the next ones double.
@@ -165,6 +195,28 @@ def manager() -> Any:
     if _manager is None:
         raise exception.NotConfigured()
     return _manager
+
+
+def reader(context: Any) -> AbstractContextManager[sa.Connection]:
+    """A block in which *context* has a connection to read with.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    if _reader is None:
+        raise exception.NotConfigured()
+    block: AbstractContextManager[sa.Connection] = _reader.using(context)
+    return block
+
+
+def writer(context: Any) -> AbstractContextManager[sa.Connection]:
+    """A block in which *context* has a connection to write with, in one transaction.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    if _writer is None:
+        raise exception.NotConfigured()
+    block: AbstractContextManager[sa.Connection] = _writer.using(context)
+    return block
 
 
 def conf() -> cfg.ConfigOpts:

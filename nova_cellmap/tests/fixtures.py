@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests set up, for those of nova_cellmap and of its consumers."""
 
+import contextlib
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from typing import Any
 import uuid
 
@@ -16,12 +20,14 @@ import sqlalchemy as sa
 from nova_cellmap import conf
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.tests import stock_paths
 
 # The servers' addresses.
 _VARIABLES = {
     'mariadb': 'NOVA_CELLMAP_TEST_MARIADB_URL',
     'postgresql': 'NOVA_CELLMAP_TEST_POSTGRESQL_URL',
     'rabbitmq': 'NOVA_CELLMAP_TEST_RABBITMQ_URL',
+    'memcached': 'NOVA_CELLMAP_TEST_MEMCACHED_URL',
 }
 
 
@@ -98,7 +104,7 @@ class Conductor(fixtures.Fixture):
         self.api = rpcapi.ConductorAPI(caller, self.conf.conductor.page_size)
 
     def start(self) -> None:
-        command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
+        command = [sys.executable, '-W', 'ignore', '-m', stock_paths.CONDUCTOR]
         files = ['--config-file', str(self.config_file), '--log-file', str(self.log_file)]
         # Not this process's own output: its reader would wait for a conductor that outlives it.
         with self.log_file.open('ab') as log:
@@ -127,6 +133,67 @@ class Conductor(fixtures.Fixture):
         for group, options in groups.items():
             lines += [f'[{group}]', *(f'{name} = {value}' for name, value in options.items())]
         return '\n'.join(lines)
+
+
+class Memcached(fixtures.Fixture):
+    """A memcached of the test's own, which it may kill.
+
+    :param arguments: more of the program's
+    :ivar address: where it is, as ``[cache] memcache_servers`` takes it; the same when it is
+        started again
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self.arguments = arguments
+
+    def _setUp(self) -> None:
+        program = shutil.which('memcached')
+        if program is None:
+            raise AssertionError('there is no memcached: run the tests with tools/test')
+        with socket.socket() as probe:
+            probe.bind(('127.0.0.1', 0))
+            port = probe.getsockname()[1]
+        self.address = f'127.0.0.1:{port}'
+        self._command = [program, '--listen=127.0.0.1', f'--port={port}', '--user=memcache']
+        self.start()
+        self.addCleanup(self.kill)
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [*self._command, *self.arguments], stdin=subprocess.DEVNULL
+        )
+        host, port = self.address.split(':')
+        for _ in range(500):
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port))):
+                return
+            time.sleep(0.01)
+        raise AssertionError(f'no memcached came to {self.address}')
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def use_cache(
+    conf: cfg.ConfigOpts, *addresses: str, prefix: str | None = None, **options: Any
+) -> None:
+    """Have lookups cached, by the memcached of ``NOVA_CELLMAP_TEST_MEMCACHED_URL`` or by others.
+
+    :param addresses: of others
+    :param prefix: which rows are shared; by default with nobody
+    :param options: more of ``[cache]``
+    """
+    values = {
+        'enabled': True,
+        'backend': 'dogpile.cache.pymemcache',
+        'memcache_servers': list(addresses) or [_server_url('memcached')],
+        'config_prefix': prefix or uuid.uuid4().hex,
+    }
+    for option, value in {**values, **options}.items():
+        conf.set_override(option, value, group='cache')
 
 
 def _server_url(kind: str) -> str:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cells that this process has read lately, so that lists need not read them again.
+
+What this process changes itself it forgets at once; of what others change it learns when the
+time has passed that ``[cells] cache_time`` gives.
+"""
+
+from collections.abc import Collection, Iterable
+import os
+import threading
+import time
+from typing import Any
+
+from oslo_config import cfg
+
+Row = dict[str, Any]
+
+
+class KnownCells:
+    """Rows of ``cell_mapping`` that are at most so many *seconds* old."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        # With the time at which each was read, on the clock of time.monotonic.
+        self._rows: dict[str, tuple[float, Row]] = {}
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """How often they were forgotten: to be asked for before cells are read."""
+        return self._generation
+
+    def get(self, uuids: Collection[str]) -> dict[str, Row]:
+        """Those of these cells that are known, by uuid; each a dict of the caller's own."""
+        since = time.monotonic() - self._seconds
+        with self._lock:
+            found = [(uuid, self._rows.get(uuid, _NOTHING)) for uuid in uuids]
+        return {uuid: dict(row) for uuid, (read_at, row) in found if read_at > since}
+
+    def keep(self, rows: Iterable[Row], generation: int, read_at: float) -> None:
+        """Know these cells, unless one was changed meanwhile.
+
+        :param generation: what :attr:`generation` said before they were read
+        :param read_at: when that was, or when the transaction began that they were read in
+        """
+        with self._lock:
+            if self._seconds and generation == self._generation:
+                self._rows.update((row['uuid'], (read_at, dict(row))) for row in rows)
+
+    def forget(self) -> None:
+        with self._lock:
+            self._generation += 1
+            self._rows.clear()
+
+
+_NOTHING: tuple[float, Row] = (float('-inf'), {})
+
+_known = KnownCells(0)
+
+
+def configure(conf: cfg.ConfigOpts) -> None:
+    """Begin anew, with ``[cells] cache_time`` of *conf*."""
+    global _known
+    _known = KnownCells(conf.cells.cache_time)
+
+
+def known() -> KnownCells:
+    """What this process knows of the cells."""
+    return _known
+
+
+def _begin_anew() -> None:
+    """Know nothing, in a child of a fork: the lock may be held by a thread that is not here."""
+    global _known
+    _known = KnownCells(_known._seconds)
+
+
+os.register_at_fork(after_in_child=_begin_anew)

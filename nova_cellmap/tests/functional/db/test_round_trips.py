@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often a call goes to the server and back, by the server's own counters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+import nova_cellmap
+from nova_cellmap.db import api
+from nova_cellmap.db import engine
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.tests.functional import base
+
+_CALLS = 10
+_COUNTERS = (
+    'SELECT CONNECTION_ID() UNION ALL SELECT CAST(sum(variable_value) AS INTEGER)'
+    ' FROM information_schema.session_status'
+    # The second counts pings, which are no questions.
+    " WHERE variable_name IN ('Questions', 'Com_admin_commands')"
+)
+
+
+class RoundTripsMariadb(base.TestCase):
+    kind = 'mariadb'
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.cell = self.make_cell()
+
+    def make(self) -> InstanceMapping:
+        mapping = self.new_mapping(cell_mapping=self.cell)
+        mapping.create()
+        return mapping
+
+    def assert_round_trips(
+        self, expected: int, block: Any, call: Callable[[Any], Any], arguments: list[Any]
+    ) -> None:
+        """A call goes to the server so often; *block* gives the connection that it takes."""
+        # What is done once for all calls has been done.
+        call(arguments.pop())
+        connection, before = self.counted(block)
+        for argument in arguments:
+            call(argument)
+        same, after = self.counted(block)
+        self.assertEqual(connection, same)
+        # Looking goes there as well.
+        self.assertEqual(expected * len(arguments), after - before - self.own(block))
+
+    def own(self, block: Any) -> int:
+        """What it costs to look."""
+        first, second = self.counted(block), self.counted(block)
+        return second[1] - first[1]
+
+    def counted(self, block: Any) -> tuple[int, int]:
+        with block(self.context):
+            rows = self.context.connection.exec_driver_sql(_COUNTERS).all()
+        return int(rows[0][0]), int(rows[1][0])
+
+    def test_lookup(self) -> None:
+        uuids = [self.make().instance_uuid for _ in range(_CALLS)]
+
+        def look_up(uuid: str) -> None:
+            mapping = InstanceMapping.get_by_instance_uuid(self.context, uuid)
+            self.assertEqual(self.cell.uuid, mapping.cell_mapping.uuid)
+
+        self.assert_round_trips(1, api.reader, look_up, uuids)
+
+    def test_page(self) -> None:
+        for _ in range(_CALLS):
+            self.make()
+
+        def list_some(limit: int) -> None:
+            mappings = InstanceMappingList.get_by_project_id(self.context, 'project', limit=limit)
+            self.assertEqual(limit, len(mappings))
+            self.assertEqual({self.cell.uuid}, {each.cell_mapping.uuid for each in mappings})
+
+        # The cells are known by now.
+        self.assert_round_trips(1, api.reader, list_some, [3] * _CALLS)
+
+    def test_create(self) -> None:
+        new = [self.new_mapping(cell_mapping=self.cell) for _ in range(_CALLS)]
+        # A ping, the row, and the commit.
+        self.assert_round_trips(3, api.writer, InstanceMapping.create, new)
+
+
+class MutedSqlite(base.TestCase):
+    """Readers tell nobody of their steps; SQLAlchemy has no public name for that."""
+
+    def test_muted(self) -> None:
+        api.cell_mapping_get_all(self.context)
+        reader = engine.manager().reader.get_engine()
+        self.assertFalse(reader._has_events)
+        with api.reader(self.context):
+            self.assertFalse(self.context.connection._has_events)
+
+    def test_who_listens_is_told(self) -> None:
+        api.cell_mapping_get_all(self.context)
+        told: list[Any] = []
+
+        def listen(*args: Any) -> None:
+            told.append(args)
+
+        reader = engine.manager().reader.get_engine()
+        sa.event.listen(reader, 'before_cursor_execute', listen)
+        self.addCleanup(sa.event.remove, reader, 'before_cursor_execute', listen)
+        api.cell_mapping_get_all(self.context)
+        self.assertEqual(1, len([each for each in told if each[2].startswith('SELECT')]))
+
+    def test_what_oslo_db_is_told_to_write_it_writes(self) -> None:
+        self.conf.set_override('connection_trace', True, group='api_database')
+        nova_cellmap.configure(self.conf)
+        api.cell_mapping_get_all(self.context)
+        self.assertTrue(engine.manager().reader.get_engine()._has_events)
+        self.assertEqual([], api.cell_mapping_get_all(self.context))
