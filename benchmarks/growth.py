@@ -19,6 +19,8 @@ from benchmarks import common
 from benchmarks import deployment
 from benchmarks import paths
 from benchmarks import paths_data
+from benchmarks import plots
+from benchmarks import tables
 
 # Times a lookup among the fewest.
 GOAL = 1.5
@@ -59,6 +61,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seconds', type=float, default=0.5, metavar='S', help='of each path; %(default)s'
     )
+    parser.add_argument(
+        '--plots', type=Path, metavar='DIR', help='draw what was measured into this folder'
+    )
 
 
 def servers(options: argparse.Namespace) -> list[str]:
@@ -69,7 +74,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     results = {each.name: _measure(options, each) for each in _chosen(options)}
     for name, points in results.items():
         _print(paths.titled(name), points)
-    return {
+    report = {
         'benchmark': 'growth',
         'goal': GOAL,
         'versions': dict(common.our_environment().versions),
@@ -87,6 +92,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for name, points in results.items()
         },
     }
+    if options.plots:
+        options.plots.mkdir(parents=True, exist_ok=True)
+        plots.draw_growth(report, options.plots / 'growth.svg')
+        tables.write_growth(report, options.plots)
+    return report
 
 
 def _chosen(options: argparse.Namespace) -> list[paths.Database]:

@@ -286,7 +286,12 @@ def _chosen(options: argparse.Namespace) -> list[Database]:
     return [each for each in DATABASES if not options.only or each.name in options.only]
 
 
+def path(name: str) -> HotPath:
+    return next(each for each in PATHS if each.name == name)
+
+
 def titled(name: str) -> str:
+    """What to call a database."""
     return next(each.title for each in DATABASES if each.name == name)
 
 
@@ -441,8 +446,8 @@ def print_goals(samples: Mapping[str, Samples]) -> None:
     rows = [
         (
             titled(name),
-            next(path.title for path in PATHS if path.name == goal.path),
-            _render_goal(goal),
+            path(goal.path).title,
+            render_goal(dataclasses.asdict(goal)),
             ratio.render(',.2f'),
             'kept' if goal.is_kept(ratio) else 'missed',
         )
@@ -451,9 +456,10 @@ def print_goals(samples: Mapping[str, Samples]) -> None:
     common.print_table('Goals', ('', 'path', 'goal', '>measured', ''), rows)
 
 
-def _render_goal(goal: Goal) -> str:
-    most = 'at most ' if goal.at_most else ''
-    return f'{most}{goal.bound:g} x {_OTHERS[goal.other, goal.side]}'
+def render_goal(goal: Mapping[str, Any]) -> str:
+    """A goal, by the names of its fields, in words."""
+    most = 'at most ' if goal['at_most'] else ''
+    return f'{most}{goal["bound"]:g} x {_OTHERS[goal["other"], goal["side"]]}'
 
 
 # What is compared with, in a few words.

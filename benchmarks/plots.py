@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drawing what benchmarks measured, from their JSON.
-
-python -m benchmarks.plots REPORT.json FOLDER
-"""
+"""Drawing what benchmarks measured."""
 
 from collections.abc import Mapping
-import json
 from pathlib import Path
 import statistics
-import sys
 from typing import Any
 
 import matplotlib as mpl
@@ -96,16 +91,3 @@ def _save(figure: Any, file: Path) -> None:
     # The same measurements give the same file.
     with mpl.rc_context({'svg.hashsalt': 'nova_cellmap'}):
         figure.savefig(file, metadata={'Date': None})
-
-
-def main(report_file: str, folder: str) -> None:
-    report = json.loads(Path(report_file).read_text())
-    if report['benchmark'] == 'growth':
-        draw_growth(report, Path(folder) / 'growth.svg')
-    else:
-        report = report.get('parts', {}).get('paths', report)
-        draw_paths(report, Path(folder) / 'paths.svg')
-
-
-if __name__ == '__main__':
-    main(*sys.argv[1:])

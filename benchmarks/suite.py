@@ -6,6 +6,7 @@ minutes. What the documentation says comes from the long one.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks import objects
 from benchmarks import paths
 from benchmarks import plots
 from benchmarks import startup
+from benchmarks import tables
 
 _PARTS: dict[str, common.Subject] = {
     'objects': objects,
@@ -53,5 +55,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         reports[name] = part.run(its_options)
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
-        plots.draw_paths(reports['paths'], options.plots / 'paths.svg')
+        illustrate(reports, options.plots)
     return {'benchmark': 'suite', 'parts': reports}
+
+
+def illustrate(reports: Mapping[str, Any], folder: Path) -> None:
+    """Draw and tabulate what the documentation shows."""
+    plots.draw_paths(reports['paths'], folder / 'paths.svg')
+    tables.write_paths(reports['paths'], folder)
+    tables.write_pairs(reports['objects'], folder / 'objects.csv', 1e-6, ',.1f')
+    tables.write_pairs(reports['startup'], folder / 'startup.csv', 1, '.2f')
