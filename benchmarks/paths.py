@@ -31,8 +31,9 @@ OURS, NOVA, RAW = 'ours', 'nova', 'raw'
 
 PAGE = 1000
 _HUNDRED = 100
-# What a server does unless somebody tells it otherwise: on disk at each commit.
-_DURABLE = {'innodb_flush_log_at_trx_commit': 1}
+# What a server does unless somebody tells it otherwise: on disk at each commit. And room for the
+# indexes in memory.
+_SETTINGS = {'innodb_flush_log_at_trx_commit': 1, 'innodb_buffer_pool_size': 2 * 2**30}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,7 +306,7 @@ def _measure(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         settings: Mapping[str, str] = {}
         if database.server == 'mariadb' and database.url is not None:
-            settings = stack.enter_context(deployment.settings(database.url, _DURABLE))
+            settings = stack.enter_context(deployment.settings(database.url, _SETTINGS))
         our_url, nova_url = stack.enter_context(paths_data.databases(folder, database.url))
         our_config = paths_data.make_schema(folder, our_url)
         nova_config = paths_data.make_nova_schema(folder, nova, nova_url)

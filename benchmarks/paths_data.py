@@ -133,8 +133,8 @@ class Filling:
     ) -> None:
         self._mappings = mappings
         self._rows = mappings.rows()
-        self._ours = sa.create_engine(our_url)
-        self._nova = None if nova_url is None else sa.create_engine(nova_url)
+        self._ours = _engine(our_url)
+        self._nova = None if nova_url is None else _engine(nova_url)
         cells = list(mappings.cell_rows())
         with self._ours.begin() as connection:
             connection.execute(models.cell_mapping.insert(), cells)
@@ -169,6 +169,19 @@ class Filling:
         _settle(self._ours, 'instance_mapping')
         if self._nova is not None:
             _settle(self._nova, 'instance_mappings')
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    """An engine that fills a database quickly; nobody would miss it after a crash."""
+    engine = sa.create_engine(url)
+
+    @sa.event.listens_for(engine, 'connect')
+    def hurry(connection: Any, _: Any) -> None:
+        if engine.dialect.name == 'sqlite':
+            connection.execute('PRAGMA synchronous = OFF')
+            connection.execute('PRAGMA cache_size = -500000')
+
+    return engine
 
 
 def forget_new(our_url: sa.URL, nova_url: sa.URL | None = None) -> None:

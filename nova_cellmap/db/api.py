@@ -135,8 +135,7 @@ class CellBulkResult(TypedDict):
 def reader(context: RequestContext) -> Iterator[None]:
     """A block whose reads share one connection.
 
-    On servers each statement sees what was committed when it began: the block is
-    no snapshot.
+    Each statement sees what was committed when it began: the block is no snapshot.
     """
     with _errors_translated(), engine.reader(context):
         yield
@@ -331,7 +330,7 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
 
 @writes
 def cell_mapping_create_bulk(
-    context: RequestContext, cells: Iterable[Mapping[str, Any]]
+    context: RequestContext, cells: Collection[Mapping[str, Any]]
 ) -> CellBulkResult:
     """Add cells, in one transaction. What stands already is left as it is.
 
@@ -806,11 +805,16 @@ def instance_mapping_get_counts(
     return counts
 
 
-@reads
 def instance_mapping_get_count_by_uuids_and_user(
     context: RequestContext, instance_uuids: Iterable[str], user_id: str
 ) -> int:
     """How many of these instances are a user's. What is queued for delete does not count."""
+    # An iterator would have nothing left for a second try.
+    return _count_users(context, set(instance_uuids), user_id)
+
+
+@reads
+def _count_users(context: RequestContext, uuids: Collection[str], user_id: str) -> int:
     return sum(
         _count(
             context,
@@ -818,7 +822,7 @@ def instance_mapping_get_count_by_uuids_and_user(
             _mappings.c.user_id == user_id,
             _not_queued_for_delete(),
         )
-        for chunk in _chunks(set(instance_uuids))
+        for chunk in _chunks(uuids)
     )
 
 
@@ -991,7 +995,7 @@ def _import_rows(
 
 @writes
 def instance_mapping_update_bulk(
-    context: RequestContext, changes: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    context: RequestContext, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> int:
     """Change many mappings, in one transaction: those that stand as they were seen.
 
@@ -1021,7 +1025,6 @@ def _update_alike(context: RequestContext, uuids: list[str], values: Row, seen: 
         return _change(context, query, as_seen, uuids)
 
 
-@writes
 def instance_mapping_destroy_bulk(
     context: RequestContext,
     instance_uuids: Iterable[str],
@@ -1036,7 +1039,15 @@ def instance_mapping_destroy_bulk(
     where = []
     if expected_cell_uuid is not ANYTHING:
         where.append(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
-    return _change(context, _mappings.delete().where(*where), where, set(instance_uuids))
+    # An iterator would have nothing left for a second try.
+    return _destroy(context, set(instance_uuids), where)
+
+
+@writes
+def _destroy(
+    context: RequestContext, uuids: Collection[str], where: Sequence[sa.ColumnElement[bool]]
+) -> int:
+    return _change(context, _mappings.delete().where(*where), where, uuids)
 
 
 def _change(

@@ -87,8 +87,7 @@ class Lookup:
             return found, {
                 key: number
                 for key, (item, number) in client.gets_many(missing).items()
-                # Where it was told to do without numbers, each is 0 and every swap succeeds.
-                if item == self._lease and number != b'0'
+                if item == self._lease
             }
 
         try:

@@ -56,7 +56,8 @@ class Race:
         self._memcached = memcached
         self._uuids = uuids
         self._fork = multiprocessing.get_context('fork')
-        self._has_ended = self._fork.Event()
+        # No Event: it has a lock, which one who is killed would keep.
+        self._has_ended = sharedctypes.RawValue(ctypes.c_bool, False)
         self._reports = self._fork.SimpleQueue()
         # By column and place: what is about to be saved, and what is.
         self._begun = [self._numbers(len(uuids)) for _ in COLUMNS]
@@ -71,7 +72,7 @@ class Race:
             time.sleep(_PEACE)
             total.deaths += 1
             self._kill_one(writers)
-        self._has_ended.set()
+        self._has_ended.value = True
         for _ in readers:
             report = self._reports.get()
             total.answers += report.answers
@@ -110,7 +111,7 @@ class Race:
         report = Report()
         _count_reads(report)
         try:
-            while not self._has_ended.is_set():
+            while not self._has_ended.value:
                 self._check(context, report)
         except BaseException as error:
             report.wrong.append(repr(error))
@@ -143,7 +144,7 @@ class Race:
         mock.patch.object(cache.Cache, 'show', _after_dawdling(cache.Cache.show)).start()
         context = get_admin_context()
         ways = (self._save, self._save, self._save, self._at_once, self._bulk, self._never)
-        while not self._has_ended.is_set():
+        while not self._has_ended.value:
             with contextlib.suppress(exception.DatabaseBusy):
                 random.choice(ways)(context, column)
 

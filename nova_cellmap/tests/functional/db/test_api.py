@@ -789,6 +789,25 @@ class _Failures(_Case):
         row = api.instance_mapping_update(self.context, uuid, {'project_id': 'new'})
         self.assertEqual('new', row['project_id'])
 
+    def test_a_second_try_has_all_that_the_first_had(self) -> None:
+        uuids = [self.map(user_id='u') for _ in range(3)]
+
+        def lose(beginning: str) -> None:
+            cuts = iter([True])
+
+            @sa.event.listens_for(sa.Engine, 'before_cursor_execute')
+            def cut(connection: sa.Connection, *args: Any) -> None:
+                if args[1].startswith(beginning) and next(cuts, False):
+                    self.cut_all_connections()
+
+            self.addCleanup(sa.event.remove, sa.Engine, 'before_cursor_execute', cut)
+
+        lose('SELECT count')
+        count = api.instance_mapping_get_count_by_uuids_and_user(self.context, iter(uuids), 'u')
+        self.assertEqual(3, count)
+        lose('DELETE')
+        self.assertEqual(3, api.instance_mapping_destroy_bulk(self.context, iter(uuids)))
+
     def test_a_deadlock_is_met_by_a_second_try(self) -> None:
         one, two = self.map(), self.map()
         barrier = threading.Barrier(2)

@@ -23,6 +23,8 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import memcached
 from nova_cellmap.db import models
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 
@@ -492,7 +494,7 @@ class Failures(_Case):
         self.assertEqual('new', self.project(uuid))
 
     def test_it_counts_no_numbers(self) -> None:
-        """Started with ``-C`` it would swap whatever is there: nothing is ever put in."""
+        """Started with ``-C`` it never swaps: nothing is ever put in."""
         self.memcached.kill()
         self.memcached.arguments = ('-C',)
         self.memcached.start()
@@ -500,6 +502,8 @@ class Failures(_Case):
         for _ in range(3):
             self.find(uuid)
             self.assertEqual(set(), self.cached_uuids([uuid]))
+        self.change(uuid)
+        self.assertEqual('new', self.project(uuid))
 
     def test_a_change_that_it_was_not_told_of_is_told_until_it_is_acknowledged(self) -> None:
         uuid = self.make_cached()
@@ -652,6 +656,32 @@ class Options(_Case):
         self.conf.set_override('config_prefix', 'another\r\n ä', group='cache')
         nova_cellmap.configure(self.conf)
         self.assertEqual('unseen', self.project(uuid))
+
+
+@base.on_each_database
+class Conductor(_Case):
+    """A conductor and a service beside it share the cache."""
+
+    def test_what_one_changes_the_other_finds(self) -> None:
+        names = ('enabled', 'backend', 'memcache_servers', 'config_prefix')
+        options = {name: self.conf.cache[name] for name in names}
+        options['memcache_servers'] = self.memcached.address
+        conductor = self.useFixture(fixtures.Conductor(self.database, {'cache': options}))
+        uuid = self.make()
+        for number in range(5):
+            self.assertEqual(uuid, self.through(conductor, uuid).instance_uuid)
+            self.until_cached([uuid])
+            self.change(uuid, f'here {number}')
+            there = self.through(conductor, uuid)
+            self.assertEqual(f'here {number}', there.project_id)
+            there.project_id = f'there {number}'
+            with mock.patch.object(CellMapObject, 'indirection_api', conductor.api):
+                there.save()
+            self.assertEqual(f'there {number}', self.project(uuid))
+
+    def through(self, conductor: fixtures.Conductor, uuid: str) -> InstanceMapping:
+        with mock.patch.object(CellMapObject, 'indirection_api', conductor.api):
+            return InstanceMapping.get_by_instance_uuid(self.context, uuid)
 
 
 @base.on_each_database
