@@ -159,7 +159,7 @@ class Audit:
             facts = stream.take(end)
             self.reports[uuid].instances += len(facts)
             there.update(facts)
-        for named, number in Counter(fact[1] for fact in mapped).items():
+        for named, number in Counter(map(_cell_of, mapped)).items():
             if named in self.reports:
                 self.reports[named].mappings += number
         unmatched = there.symmetric_difference(mapped)
@@ -167,7 +167,7 @@ class Audit:
             return []
         # A mapping to a cell that is not read, or to none, matters where a cell that is read
         # has the instance.
-        return sorted({fact[0] for fact in unmatched if fact in there or fact[1] in cells})
+        return sorted({fact[0] for fact in unmatched if fact in there or _cell_of(fact) in cells})
 
     # Looking again.
 
@@ -287,6 +287,10 @@ class Audit:
             db_api.instance_mapping_destroy_bulk(
                 self._context, uuids, expected_cell_uuid=cell_uuid
             )
+
+
+def _cell_of(fact: db_api.Fact) -> str:
+    return fact[1].partition(db_api.SEPARATOR)[0]
 
 
 def _part(uuid: str) -> float:

@@ -60,9 +60,7 @@ class Instances:
         # Only what is read, as plain columns: the types are the database's own affair.
         self._table = sa.table('instances', *map(sa.column, self._columns))
         self._cell_uuid = cell.uuid
-        of_fact = ('uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
-        columns = [self._table.c[name] for name in of_fact]
-        self._facts = sa.select(*columns, self._hidden()).order_by(self._table.c.uuid)
+        self._facts = self._facts_query()
 
     def after(self, last_id: int, limit: int) -> list[Instance]:
         """The next rows by ``id``, deleted and hidden ones too; none at the end."""
@@ -70,20 +68,10 @@ class Instances:
         query = self._needed().where(table.c.id > last_id).order_by(table.c.id).limit(limit)
         return [_instance(row) for row in self._connection.execute(query).all()]
 
-    def facts_after(self, last_uuid: str, limit: int) -> tuple[list[str], list[db_api.Fact]]:
-        """What the mapping should say of the next rows by ``uuid``.
-
-        :returns: the uuids that were read, and the facts of those that are not hidden; none at
-            the end
-        """
+    def facts_after(self, last_uuid: str, limit: int) -> list[db_api.Fact]:
+        """What the mapping should say of the next rows by ``uuid``, hidden ones left out."""
         query = self._facts.where(self._table.c.uuid > last_uuid).limit(limit)
-        rows: Sequence[Any] = self._connection.execute(query).all()
-        cell_uuid = self._cell_uuid
-        return [row[0] for row in rows], [
-            (uuid, cell_uuid, project_id, user_id, bool(deleted) or vm_state == _SOFT_DELETED)
-            for uuid, project_id, user_id, deleted, vm_state, hidden in rows
-            if not hidden
-        ]
+        return [(uuid, said) for uuid, said in self._connection.execute(query).all()]
 
     def of(self, uuids: Collection[str]) -> dict[str, Instance]:
         """The rows of up to a thousand instances, by uuid; deleted and hidden ones too."""
@@ -113,6 +101,20 @@ class Instances:
         """The greatest ``id``; 0 in an empty table."""
         query = sa.select(sa.func.max(self._table.c.id))
         return self._connection.execute(query).scalar() or 0
+
+    def _facts_query(self) -> sa.Select[Any]:
+        column = self._table.c
+        is_deleted = sa.or_(column.deleted != 0, column.vm_state == _SOFT_DELETED)
+        said = db_api.fact(
+            sa.literal(self._cell_uuid),
+            column.project_id,
+            column.user_id,
+            queued_for_delete=is_deleted,
+        )
+        query = sa.select(column.uuid, said).order_by(column.uuid)
+        if 'hidden' in self._columns:
+            query = query.where(sa.or_(column.hidden.is_(None), sa.not_(column.hidden)))
+        return query
 
     def _needed(self) -> sa.Select[Any]:
         return sa.select(*(self._table.c[name] for name in _NEEDED), self._hidden())

@@ -21,8 +21,7 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 class Page:
     """What a side says of some instances, in the order of their uuids.
 
-    ``last`` is the last uuid that was read for it, whether it is shown or not; empty at the
-    end of the side.
+    ``last`` is the last uuid; empty at the end of the side.
     """
 
     last: str
@@ -113,7 +112,8 @@ class CellReader:
 
     def _page(self, last: str, limit: int) -> Page:
         with database.errors_translated(self.cell):
-            uuids, facts = self._opened().facts_after(last, limit)
+            facts = self._opened().facts_after(last, limit)
+        uuids = [uuid for uuid, _ in facts]
         if uuids != sorted(uuids) or (uuids and uuids[0] <= last):
             raise exception.CellUnreachable(
                 cell=self.cell.identity,

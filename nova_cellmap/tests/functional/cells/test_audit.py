@@ -451,8 +451,8 @@ class Unread(_Case):
         for uuid in ('A' * 36, 'b' * 36):
             self.add(uuid=uuid)
         with mock.patch.object(Instances, 'facts_after', autospec=True) as read:
-            read.side_effect = lambda each, last, limit: tuple(
-                list(reversed(read)) for read in _facts_after(each, last, limit)
+            read.side_effect = lambda each, last, limit: list(
+                reversed(_facts_after(each, last, limit))
             )
             run = self.audit(only=self.cell)
             self.assertEqual([], list(run.problems()))
