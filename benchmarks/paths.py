@@ -322,7 +322,7 @@ def _measure(
             stack.enter_context(side)
         draw = Run(mappings, random.Random(1))
         statements = paths_statements.Statements(
-            sides[OURS].do, mappings, our_url.get_backend_name()
+            stack.enter_context(our_worker(our_config)).do, mappings, our_url.get_backend_name()
         )
         chosen = [
             path for path in PATHS if path.name != 'count_plain' or statements.has_plain_count

@@ -20,7 +20,7 @@ class Statements:
     """Learnt once from our side: the statements of a call, with its arguments among the
     parameters.
 
-    :param ask: has our side take a path
+    :param ask: has another one of our side take a path
     """
 
     def __init__(

@@ -29,7 +29,17 @@ import itertools
 import re
 import sys
 import time
-from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypedDict, TypeVar, cast
+from typing import (
+    Any,
+    Concatenate,
+    Final,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    cast,
+)
 
 from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
@@ -147,23 +157,35 @@ def writer(context: RequestContext) -> Iterator[None]:
         yield
 
 
+class Connected(Protocol):
+    """A context, so far as a function that reads has to know: its connection is open."""
+
+    @property
+    def connection(self) -> sa.Connection: ...
+
+
+class _Reading(NamedTuple):
+    """One read outside of any block. What oslo.db sets up for a block takes as long as it."""
+
+    connection: sa.Connection
+
+
 def reads(
-    function: Callable[Concatenate[RequestContext, _P], _T],
+    function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` open for reading, and try it again."""
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         if _in_transaction(context):
-            # The block around it has the connection open.
             with _errors_translated():
                 return function(context, *args, **kwargs)
 
         def attempt() -> _T:
-            with engine.reader(context):
-                return function(context, *args, **kwargs)
+            with engine.reader_engine().connect() as connection:
+                return function(_Reading(connection), *args, **kwargs)
 
-        return _run(context, attempt)
+        return _run(attempt)
 
     return call
 
@@ -190,15 +212,16 @@ def writes(
                     'which may or may not have been made'
                 ) from None
 
-        return _run(context, attempt)
+        if _in_transaction(context):
+            with _errors_translated():
+                return attempt()
+        return _run(attempt)
 
     return call
 
 
-def _run(context: RequestContext, attempt: Callable[[], _T]) -> _T:
+def _run(attempt: Callable[[], _T]) -> _T:
     with _errors_translated():
-        if _in_transaction(context):
-            return attempt()
         try:
             return attempt()
         except Exception as error:
@@ -248,7 +271,7 @@ def _transaction(context: RequestContext) -> Iterator[None]:
 _CHANGES = 'nova_cellmap_changes'
 
 
-def _changes(context: RequestContext) -> changes.Changes:
+def _changes(context: Connected) -> changes.Changes:
     # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
     return context.connection.info.get(_CHANGES) or changes.Changes()
 
@@ -381,7 +404,7 @@ def _insert_cell(context: RequestContext, values: Row) -> None:
 
 
 @reads
-def cell_mapping_get_by_uuid(context: RequestContext, uuid: str) -> Row:
+def cell_mapping_get_by_uuid(context: Connected, uuid: str) -> Row:
     """The row of a cell.
 
     :raises: CellMappingNotFound
@@ -390,7 +413,7 @@ def cell_mapping_get_by_uuid(context: RequestContext, uuid: str) -> Row:
 
 
 @reads
-def cell_mapping_get_by_name(context: RequestContext, name: str) -> Row:
+def cell_mapping_get_by_name(context: Connected, name: str) -> Row:
     """The row of the cell of that name; upper and lower case differ.
 
     :raises: CellMappingNotFound
@@ -403,7 +426,7 @@ def cell_mapping_get_by_name(context: RequestContext, name: str) -> Row:
 
 @reads
 def cell_mapping_get_all(
-    context: RequestContext,
+    context: Connected,
     *,
     disabled: bool | None = None,
     limit: int | None = None,
@@ -420,7 +443,7 @@ def cell_mapping_get_all(
 
 @reads
 def cell_mapping_get_by_project_id(
-    context: RequestContext,
+    context: Connected,
     project_id: str,
     *,
     limit: int | None = None,
@@ -464,7 +487,7 @@ def cell_mapping_destroy(context: RequestContext, uuid: str) -> None:
     _changes(context).note_cells()
 
 
-def _get_cell(context: RequestContext, uuid: str) -> Row:
+def _get_cell(context: Connected, uuid: str) -> Row:
     row = context.connection.execute(_cells.select().where(_cells.c.uuid == uuid)).first()
     if row is None:
         raise exception.CellMappingNotFound(cell=uuid)
@@ -577,15 +600,16 @@ def instance_mapping_destroy(context: RequestContext, instance_uuid: str) -> Non
 
 def _cache(context: RequestContext) -> cache.Cache | None:
     """What a lookup may use. A transaction has to see what it has changed itself."""
-    return None if _in_transaction(context) else cache.current()
+    current = cache.current()
+    return None if current is None or _in_transaction(context) else current
 
 
 @reads
-def _read_mapping(context: RequestContext, instance_uuid: str) -> Row:
+def _read_mapping(context: Connected, instance_uuid: str) -> Row:
     return _get_mapping(context, instance_uuid)
 
 
-def _get_mapping(context: RequestContext, instance_uuid: str) -> Row:
+def _get_mapping(context: Connected, instance_uuid: str) -> Row:
     row = context.connection.execute(_LOOKUP, {'uuid': instance_uuid}).first()
     if row is None:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
@@ -608,7 +632,7 @@ def _cell_is_there(values: Mapping[str, Any]) -> Iterator[None]:
 
 @reads
 def instance_mapping_get_all(
-    context: RequestContext,
+    context: Connected,
     *,
     project_id: str | None = None,
     cell_uuid: str | None = None,
@@ -633,7 +657,7 @@ def instance_mapping_get_all(
 
 @reads
 def instance_mapping_get_by_cell_id(
-    context: RequestContext,
+    context: Connected,
     cell_id: int,
     *,
     limit: int | None = None,
@@ -681,18 +705,18 @@ def instance_mapping_get_by_instance_uuids(
 
 @reads
 def _read_page(
-    context: RequestContext, uuids: Collection[str], limit: int | None, marker: str | None
+    context: Connected, uuids: Collection[str], limit: int | None, marker: str | None
 ) -> list[Row]:
     rows = _get_mappings(context, uuids)
     return _with_cells(context, _page_of(rows, limit, marker))
 
 
 @reads
-def _read_mappings(context: RequestContext, uuids: Collection[str]) -> list[Row]:
+def _read_mappings(context: Connected, uuids: Collection[str]) -> list[Row]:
     return _get_mappings(context, uuids)
 
 
-def _get_mappings(context: RequestContext, uuids: Collection[str]) -> list[Row]:
+def _get_mappings(context: Connected, uuids: Collection[str]) -> list[Row]:
     rows: list[Row] = []
     for chunk in _chunks(uuids):
         query = _mappings.select().where(_mappings.c.instance_uuid.in_(chunk))
@@ -708,7 +732,7 @@ def _page_of(rows: list[Row], limit: int | None, marker: str | None) -> list[Row
 
 
 @reads
-def instance_mapping_scan(context: RequestContext, last_uuid: str, limit: int) -> list[Fact]:
+def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> list[Fact]:
     """The next *limit* mappings behind an instance uuid, in the order of these."""
     query = _SCAN.where(_mappings.c.instance_uuid > last_uuid).limit(limit)
     return [(uuid, said) for uuid, said in context.connection.execute(query).all()]
@@ -765,11 +789,11 @@ def _with_known_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
 
 
 @reads
-def _read_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+def _read_cells(context: Connected, rows: list[Row]) -> list[Row]:
     return _with_cells(context, rows)
 
 
-def _with_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
     """Give each row its cell. Each cell is read once, if at all, and its dict shared."""
     wanted = _cells_of(rows)
     known = known_cells.known()
@@ -806,7 +830,7 @@ def _cells_of(rows: Iterable[Row]) -> set[str]:
 
 @reads
 def instance_mapping_get_counts(
-    context: RequestContext, project_id: str, user_id: str | None = None
+    context: Connected, project_id: str, user_id: str | None = None
 ) -> dict[str, dict[str, int]]:
     """How many instances a project has, and how many of them are a user's.
 
@@ -832,7 +856,7 @@ def instance_mapping_get_count_by_uuids_and_user(
 
 
 @reads
-def _count_users(context: RequestContext, uuids: Collection[str], user_id: str) -> int:
+def _count_users(context: Connected, uuids: Collection[str], user_id: str) -> int:
     return sum(
         _count(
             context,
@@ -846,7 +870,7 @@ def _count_users(context: RequestContext, uuids: Collection[str], user_id: str) 
 
 @reads
 def instance_mapping_count_by_cell_and_project(
-    context: RequestContext,
+    context: Connected,
 ) -> list[tuple[str | None, str, int, int]]:
     """How many mappings each project has in each cell, in no order.
 
@@ -864,7 +888,7 @@ def instance_mapping_count_by_cell_and_project(
     return [(*pair, *count) for pair, count in counts.items()]
 
 
-def _count(context: RequestContext, *where: sa.ColumnElement[bool]) -> int:
+def _count(context: Connected, *where: sa.ColumnElement[bool]) -> int:
     query = sa.select(sa.func.count()).select_from(_mappings).where(*where)
     return context.connection.execute(query).scalar_one()
 
@@ -1209,7 +1233,7 @@ def _insert_at_once(connection: sa.Connection, rows: list[Row]) -> None:
         connection.execute(_mappings.insert(), rows)
 
 
-def _standing(context: RequestContext, uuids: Collection[str]) -> dict[str, str | None]:
+def _standing(context: Connected, uuids: Collection[str]) -> dict[str, str | None]:
     """The cell of each of these instances that has a mapping."""
     standing: dict[str, str | None] = {}
     for chunk in _chunks(uuids):
@@ -1231,7 +1255,7 @@ def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int
 
 
 @reads
-def map_progress_get(context: RequestContext, cell_uuid: str) -> Row | None:
+def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
     """How far the run that was stopped had come in a cell.
 
     :returns: ``last_instance_id``, the ``id`` in the cell's ``instances`` of the last row that
@@ -1247,7 +1271,7 @@ def map_progress_clear(context: RequestContext, cell_uuid: str) -> None:
 
 
 @reads
-def import_progress_get(context: RequestContext, source: str) -> Row | None:
+def import_progress_get(context: Connected, source: str) -> Row | None:
     """How far the import that was stopped had come in another database.
 
     :param source: which database, in 64 characters
@@ -1263,7 +1287,7 @@ def import_progress_clear(context: RequestContext, source: str) -> None:
     _clear_progress(context, _import_progress, {'source': source})
 
 
-def _get_progress(context: RequestContext, come_to: sa.Column[int], of: Row) -> Row | None:
+def _get_progress(context: Connected, come_to: sa.Column[int], of: Row) -> Row | None:
     table = come_to.table
     query = sa.select(come_to, table.c.conflicts).where(*_equal(table, of))
     row = context.connection.execute(query).first()
@@ -1298,7 +1322,7 @@ def _equal(table: sa.Table, values: Row) -> list[sa.ColumnElement[bool]]:
 
 
 def _page(
-    context: RequestContext,
+    context: Connected,
     table: sa.Table,
     where: Sequence[sa.ColumnElement[bool]],
     limit: int | None,

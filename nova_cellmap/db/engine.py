@@ -36,6 +36,7 @@ _FIRST_RETRY_SECONDS = 0.05
 
 _manager: Any = None
 _reader: Any = None
+_reader_engine: sa.Engine | None = None
 _writer: Any = None
 _conf: cfg.ConfigOpts | None = None
 _retry_settings: dict[str, Any] = {}
@@ -139,7 +140,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
 
     :raises: :exc:`nova_cellmap.exception.InvalidURL`
     """
-    global _manager, _reader, _writer, _conf, _retry_settings
+    global _manager, _reader, _reader_engine, _writer, _conf, _retry_settings
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
     writer_url = _url(settings, 'connection')
     reader_url = writer_url
@@ -158,6 +159,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
     _manager, _conf = manager, conf
     # Each of these makes two objects, which every read would pay for.
     _reader, _writer = manager.reader.connection, manager.writer.connection
+    _reader_engine = None
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
         # one is good: the first wait is short, the next ones double.
@@ -247,6 +249,17 @@ def is_missing_file() -> bool:
         and not _is_in_memory(plain)
         and _is_missing(plain.database or '')
     )
+
+
+def reader_engine() -> sa.Engine:
+    """The engine that reads; the first call connects.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    global _reader_engine
+    if _reader_engine is None:
+        _reader_engine = manager().reader.get_engine()
+    return _reader_engine
 
 
 def writer_engine() -> sa.Engine:
