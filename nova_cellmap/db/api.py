@@ -506,13 +506,6 @@ def _cell_is_unique(values: Mapping[str, Any]) -> Iterator[None]:
 # One instance's mapping.
 
 
-_LOOKUP = (
-    sa.select(_mappings, *_cells.columns)
-    .select_from(_mappings.outerjoin(_cells, _mappings.c.cell_uuid == _cells.c.uuid))
-    .where(_mappings.c.instance_uuid == sa.bindparam('uuid'))
-)
-
-
 @writes
 def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
     """Map an instance.
@@ -606,17 +599,31 @@ def _cache(context: RequestContext) -> cache.Cache | None:
 
 @reads
 def _read_mapping(context: Connected, instance_uuid: str) -> Row:
-    return _get_mapping(context, instance_uuid)
+    if not known_cells.known().pay_off():
+        return _get_mapping(context, instance_uuid)
+    [row] = _with_cells(context, [_mapping(_look_up(context, _LOOKUP, instance_uuid))])
+    return row
 
 
 def _get_mapping(context: Connected, instance_uuid: str) -> Row:
-    row = context.connection.execute(_LOOKUP, {'uuid': instance_uuid}).first()
-    if row is None:
-        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    row = _look_up(context, _LOOKUP_WITH_CELL, instance_uuid)
     mapping = _mapping(row)
     cell = row[len(_MAPPING_COLUMNS) :]
     mapping['cell_mapping'] = _cell(cell) if mapping['cell_uuid'] is not None else None
     return mapping
+
+
+def _look_up(context: Connected, query: sa.Select[Any], instance_uuid: str) -> Sequence[Any]:
+    row = context.connection.execute(query, {'uuid': instance_uuid}).first()
+    if row is None:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    return row
+
+
+_LOOKUP = sa.select(_mappings).where(_mappings.c.instance_uuid == sa.bindparam('uuid'))
+_LOOKUP_WITH_CELL = _LOOKUP.add_columns(*_cells.columns).outerjoin(
+    _cells, _mappings.c.cell_uuid == _cells.c.uuid
+)
 
 
 @contextlib.contextmanager
@@ -794,7 +801,7 @@ def _read_cells(context: Connected, rows: list[Row]) -> list[Row]:
 
 
 def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
-    """Give each row its cell. Each cell is read once, if at all, and its dict shared."""
+    """Give each row its cell. All cells are read at once, if at all, and their dicts shared."""
     wanted = _cells_of(rows)
     known = known_cells.known()
     noted = context.connection.info.get(_CHANGES)
@@ -804,12 +811,11 @@ def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
     generation = known.generation if noted is None else noted.generation
     read_at = time.monotonic() if noted is None else noted.begun_at
     cells = {} if has_changed else known.get(wanted)
-    for chunk in _chunks(wanted - cells.keys()):
-        query = _cells.select().where(_cells.c.uuid.in_(chunk))
-        read = [_cell(row) for row in context.connection.execute(query)]
+    if len(cells) < len(wanted):
+        read = [_cell(row) for row in context.connection.execute(_cells.select())]
         if not has_changed:
             known.keep(read, generation, read_at)
-        cells.update((cell['uuid'], cell) for cell in read)
+        cells = {cell['uuid']: cell for cell in read}
     for row in rows:
         if row['cell_uuid'] is None:
             row['cell_mapping'] = None
@@ -1352,7 +1358,7 @@ def _cell(row: Iterable[Any]) -> Row:
 
 
 def _mapping(row: Iterable[Any]) -> Row:
-    # A row of the lookup goes on with the columns of the cell.
+    # That of a lookup may go on with the columns of the cell.
     return dict(zip(_MAPPING_COLUMNS, row, strict=False))
 
 
