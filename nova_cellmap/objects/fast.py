@@ -7,10 +7,11 @@ would keep is taken as it is. What comes about is the same: all that is not as u
 left to the library, in each method by ``super()``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 import contextlib
 import datetime
 import functools
+import itertools
 import operator
 import re
 from typing import Any, NamedTuple, Self, TypeVar
@@ -27,30 +28,35 @@ STORAGE = '_obj_'
 _Object = TypeVar('_Object', bound=base.VersionedObject)
 _Class = TypeVar('_Class', bound=type[base.VersionedObject])
 
-# Answers the value that a primitive is of; None where it is not as usual.
-_Read = Callable[[Any], Any]
-
 _TIME = re.compile('[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z')
+
+# Answers what is under the keys of a dict; KeyError where one is missing.
+_Get = Callable[[dict[str, Any]], tuple[Any, ...]]
+# The place of a field among those of a class, and its name.
+_Place = tuple[int, str]
 
 
 class _Layout(NamedTuple):
-    """What is the same for all objects of a class."""
+    """What is the same for all objects of a class, in the order of its fields."""
 
     # Of each field, its name and the attribute behind it.
     attributes: dict[str, str]
-    # Answers what is behind all fields; KeyError where one is not set.
-    get: Callable[[dict[str, Any]], tuple[Any, ...]]
-    # Of the fields that do not hold objects, also how they are read, and if they may be None.
-    values: tuple[tuple[str, str, _Read, bool], ...]
-    # Of those that hold times, also themselves.
-    times: tuple[tuple[str, Any], ...]
-    # Of those that hold objects, also themselves.
-    children: tuple[tuple[str, str, Any], ...]
+    # Of all fields at once: what an object has behind them, and what a primitive has of them.
+    stored: _Get
+    data: _Get
+    # The types that the values in a primitive may be of.
+    types: Set[tuple[type, ...]]
+    uuids: tuple[int, ...]
+    texts: tuple[int, ...]
+    times: tuple[_Place, ...]
+    # The fields that hold objects.
+    children: tuple[_Place, ...]
+    fields: tuple[Any, ...]
     # The keys of primitives, and what is in each of them.
     heading: dict[str, str]
-    version: str
-    data: str
-    changes: str
+    version_key: str
+    data_key: str
+    changes_key: str
 
 
 # What is made together has one time: so many are kept.
@@ -65,25 +71,25 @@ def paths(cls: _Class) -> _Class:
 
     Those of a subclass go the library's, since it may override what is not asked here.
     """
-    every = [(name, STORAGE + name, field) for name, field in cls.fields.items()]
-    children = tuple(it for it in every if isinstance(it[2], library_fields.ObjectField))
+    attributes = {name: STORAGE + name for name in cls.fields}
+    kinds = [(place, name, _kind(field)) for place, (name, field) in enumerate(cls.fields.items())]
     _layouts[cls] = _Layout(
-        attributes={name: attribute for name, attribute, _ in every},
-        get=operator.itemgetter(*(attribute for _, attribute, _ in every)),
-        values=tuple(
-            (name, attribute, _READ[_kind(field)], field.nullable)
-            for name, attribute, field in every
-            if (name, attribute, field) not in children
-        ),
-        times=tuple((name, field) for name, _, field in every if _kind(field) is fields.DateTime),
-        children=children,
+        attributes=attributes,
+        stored=operator.itemgetter(*attributes.values()),
+        data=operator.itemgetter(*attributes),
+        types=frozenset(itertools.product(*map(_types, cls.fields.values()))),
+        uuids=tuple(place for place, _, kind in kinds if kind is fields.UUID),
+        texts=tuple(place for place, _, kind in kinds if kind in (fields.Text, fields.URL)),
+        times=tuple((place, name) for place, name, kind in kinds if kind is fields.DateTime),
+        children=tuple((place, name) for place, name, kind in kinds if kind is _OBJECT),
+        fields=tuple(cls.fields.values()),
         heading={
             cls._obj_primitive_key('name'): cls.obj_name(),
             cls._obj_primitive_key('namespace'): cls.OBJ_PROJECT_NAMESPACE,
         },
-        version=cls._obj_primitive_key('version'),
-        data=cls._obj_primitive_key('data'),
-        changes=cls._obj_primitive_key('changes'),
+        version_key=cls._obj_primitive_key('version'),
+        data_key=cls._obj_primitive_key('data'),
+        changes_key=cls._obj_primitive_key('changes'),
     )
     return cls
 
@@ -99,6 +105,11 @@ def off() -> Iterator[None]:
         _on = before
 
 
+def are_on() -> bool:
+    """Whether the short ways are to be gone."""
+    return _on
+
+
 class FastPaths(base.VersionedObject):
     """An object that goes the short ways where it can."""
 
@@ -107,7 +118,7 @@ class FastPaths(base.VersionedObject):
         """A new, unchanged object whose fields hold *values*: of a row, and so trusted."""
         if not _on:
             return _unchanged(cls(context, **values))
-        self = _new(cls, context)
+        self = new(cls, context)
         stored = vars(self)
         layout = _layouts.get(cls)
         attributes = layout.attributes if layout else {it: STORAGE + it for it in values}
@@ -136,17 +147,14 @@ class FastPaths(base.VersionedObject):
     @classmethod
     def _class_of(cls, primitive: Any) -> type[Any] | None:
         """The registered class that the library would find; None where it is to find it."""
-        key = cls.OBJ_SERIAL_NAMESPACE
+        namespace, name, version = _keys(cls.OBJ_SERIAL_NAMESPACE)
         try:
-            namespace = primitive[f'{key}.namespace']
-            name = primitive[f'{key}.name']
-            version = primitive[f'{key}.version']
-            registered = base.VersionedObjectRegistry.obj_classes().get(name, [])
+            wanted = primitive[version]
+            for found in base.VersionedObjectRegistry.obj_classes().get(primitive[name], ()):
+                if wanted == found.VERSION and primitive[namespace] == cls.OBJ_PROJECT_NAMESPACE:
+                    return found if _on and found in _layouts else None
         except (KeyError, TypeError):
-            return None
-        for found in registered:
-            if version == found.VERSION and namespace == cls.OBJ_PROJECT_NAMESPACE:
-                return found if _layout(found) else None
+            pass
         return None
 
     @classmethod
@@ -161,36 +169,27 @@ class FastPaths(base.VersionedObject):
     @classmethod
     def _read(cls, layout: _Layout, context: Any, primitive: dict[str, Any]) -> Self | None:
         """The object of a primitive; None where that is not as usual."""
-        data = primitive.get(layout.data)
-        changes = primitive.get(layout.changes, [])
-        if type(data) is not dict or type(changes) is not list:
+        data = primitive.get(layout.data_key)
+        try:
+            values = layout.data(data) if type(data) is dict else ()
+        except KeyError:
+            # A field is not set.
             return None
-        self = _new(cls, context)
-        stored = vars(self)
-        for name, attribute, read, nullable in layout.values:
-            if name not in data:
-                continue
-            value = data[name]
-            if value is not None:
-                value = read(value)
-            elif nullable:
-                stored[attribute] = None
-                continue
-            if value is None:
-                return None
-            stored[attribute] = value
-        for name, attribute, field in layout.children:
-            if name not in data:
-                continue
-            value = data[name]
-            if type(value) is dict:
-                value = cls.obj_from_primitive(value, context)
-                if value.obj_name() != field.objname:
+        read = _read(layout, values)
+        if read is None:
+            return None
+        for place, _ in layout.children:
+            if read[place] is not None:
+                child = read[place] = cls.obj_from_primitive(read[place], context)
+                if child.obj_name() != layout.fields[place].objname:
                     return None
-            elif value is not None or not field.nullable:
+        self = new(cls, context)
+        stored = vars(self)
+        stored.update(zip(layout.attributes.values(), read))  # noqa: B905 - it is slower
+        if layout.changes_key in primitive:
+            changes = primitive[layout.changes_key]
+            if type(changes) is not list:
                 return None
-            stored[attribute] = value
-        if changes:
             stored['_changed_fields'] = {name for name in changes if name in self.fields}
         return self
 
@@ -198,32 +197,38 @@ class FastPaths(base.VersionedObject):
         self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
     ) -> dict[str, Any]:
         layout = _layout(type(self))
-        version = self.VERSION
-        target = version if target_version is None else target_version
-        if layout is None or type(target) is not str or not _is_at_most(target, version):
+        if layout is None or not _is_at_most(target_version, self.VERSION):
             return super().obj_to_primitive(target_version, version_manifest)
         stored = vars(self)
         try:
-            data = dict(zip(layout.attributes, layout.get(stored), strict=False))
+            data = dict(zip(layout.attributes, layout.stored(stored)))  # noqa: B905 - it is slower
         except KeyError:
             held = layout.attributes.items()
             data = {name: stored[attribute] for name, attribute in held if attribute in stored}
-        for name, field in layout.times:
+        for place, name in layout.times:
             value = data.get(name)
-            if value is not None:
-                is_usual = type(value) is datetime.datetime and value.tzinfo is datetime.UTC
-                data[name] = _as_text(value) if is_usual else field.to_primitive(self, name, value)
-        for name, _, _ in layout.children:
+            if value is None:
+                continue
+            if type(value) is datetime.datetime and value.tzinfo is datetime.UTC:
+                data[name] = _as_text(value)
+            else:
+                data[name] = layout.fields[place].to_primitive(self, name, value)
+        has_changes = bool(stored['_changed_fields'])
+        for _, name in layout.children:
             child = data.get(name)
             if child is not None:
+                has_changes = has_changes or _may_have_changes(child)
                 data[name] = child.obj_to_primitive()
-        if target != version or version_manifest:
+        target = target_version or self.VERSION
+        if target != self.VERSION or version_manifest:
             self.obj_make_compatible_from_manifest(data, target, version_manifest)
-        primitive: dict[str, Any] = {**layout.heading, layout.version: target, layout.data: data}
-        if stored['_changed_fields'] or layout.children:
+        primitive: dict[str, Any] = layout.heading.copy()
+        primitive[layout.version_key] = target
+        primitive[layout.data_key] = data
+        if has_changes:
             changes = [name for name in self.obj_what_changed() if name in data]
             if changes:
-                primitive[layout.changes] = changes
+                primitive[layout.changes_key] = changes
         return primitive
 
     def obj_what_changed(self) -> set[str]:
@@ -235,8 +240,8 @@ class FastPaths(base.VersionedObject):
         if stored['_changed_fields']:
             # A set's order tells how it came about, and shows in primitives: as the library does.
             changes = {name for name in stored['_changed_fields'] if name in self.fields}
-        for name, attribute, _ in layout.children:
-            child = stored.get(attribute)
+        for _, name in layout.children:
+            child = stored.get(layout.attributes[name])
             if child is not None and child.obj_what_changed():
                 changes.add(name)
         return changes
@@ -246,7 +251,7 @@ def _layout(cls: type[base.VersionedObject]) -> _Layout | None:
     return _layouts.get(cls) if _on else None
 
 
-def _new(cls: type[_Object], context: Any) -> _Object:
+def new(cls: type[_Object], context: Any) -> _Object:
     """An object with no field set."""
     if cls not in _layouts:
         return cls(context)
@@ -264,11 +269,41 @@ def _unchanged(obj: _Object) -> _Object:
 
 
 def _kind(field: Any) -> type:
-    return type(field.AUTO_TYPE)
+    return _OBJECT if isinstance(field, _OBJECT) else type(field.AUTO_TYPE)
+
+
+_OBJECT = library_fields.ObjectField
+
+
+def _types(field: Any) -> list[type]:
+    """Those that the primitive of a field's value may be of."""
+    type_ = _TYPES[_kind(field)]
+    return [type_, type(None)] if field.nullable else [type_]
+
+
+_TYPES: dict[type, type] = {
+    library_fields.Integer: int,
+    fields.Boolean: bool,
+    fields.DateTime: str,
+    fields.Text: str,
+    fields.URL: str,
+    fields.UUID: str,
+    _OBJECT: dict,
+}
+
+
+@functools.cache
+def _keys(namespace: str) -> tuple[str, str, str]:
+    return f'{namespace}.namespace', f'{namespace}.name', f'{namespace}.version'
+
+
+def _is_at_most(target: object, version: str) -> bool:
+    """Whether there can be a primitive of the *target* version (None: of this one)."""
+    return target is None or (type(target) is str and _is_version_at_most(target, version))
 
 
 @functools.lru_cache
-def _is_at_most(version: str, other: str) -> bool:
+def _is_version_at_most(version: str, other: str) -> bool:
     as_tuple = versionutils.convert_version_to_tuple
     try:
         return bool(as_tuple(version) <= as_tuple(other))
@@ -277,13 +312,40 @@ def _is_at_most(version: str, other: str) -> bool:
         return False
 
 
+def _may_have_changes(child: Any) -> bool:
+    layout = _layouts.get(type(child))
+    return layout is None or bool(layout.children) or bool(child._changed_fields)
+
+
 @functools.lru_cache(maxsize=_TIMES)
 def _as_text(time: datetime.datetime) -> str:
     return f'{time.isoformat()[:19]}Z'
 
 
-def _read_time(value: Any) -> datetime.datetime | None:
-    return _as_time(value) if type(value) is str else None
+def _read(layout: _Layout, values: tuple[Any, ...]) -> list[Any] | None:
+    """The values that the fields keep, but for objects; None where one is not as usual."""
+    if tuple(map(type, values)) not in layout.types:
+        return None
+    for place in layout.uuids:
+        uuid = values[place]
+        if uuid is not None and not _is_uuid(uuid):
+            return None
+    for place in layout.texts:
+        text = values[place]
+        if text is not None and (not text.isascii() or len(text) > _MAX_LENGTH or '\0' in text):
+            return None
+    read = list(values)
+    for place, _ in layout.times:
+        text = values[place]
+        if text is not None:
+            read[place] = time = _as_time(text)
+            if time is None:
+                return None
+    return read
+
+
+_is_uuid = fields.UUID_FORM.fullmatch
+_MAX_LENGTH = fields.MAX_LENGTH
 
 
 @functools.lru_cache(maxsize=_TIMES)
@@ -294,31 +356,3 @@ def _as_time(text: str) -> datetime.datetime | None:
         return datetime.datetime.fromisoformat(text)
     except ValueError:
         return None
-
-
-def _read_integer(value: Any) -> int | None:
-    return value if type(value) is int else None
-
-
-def _read_boolean(value: Any) -> bool | None:
-    return value if type(value) is bool else None
-
-
-def _read_uuid(value: Any) -> str | None:
-    return value if type(value) is str and fields.UUID_FORM.fullmatch(value) else None
-
-
-def _read_text(value: Any) -> str | None:
-    if type(value) is not str or len(value) > fields.MAX_LENGTH:
-        return None
-    return value if value.isascii() and '\0' not in value else None
-
-
-_READ: dict[type, _Read] = {
-    library_fields.Integer: _read_integer,
-    fields.Boolean: _read_boolean,
-    fields.DateTime: _read_time,
-    fields.Text: _read_text,
-    fields.URL: _read_text,
-    fields.UUID: _read_uuid,
-}
