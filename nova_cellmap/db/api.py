@@ -55,6 +55,7 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import json_insert
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
+from nova_cellmap.db import prepared
 
 Row = dict[str, Any]
 # The uuid of an instance, and what is said of it, as `fact` puts it.
@@ -153,19 +154,46 @@ def reader(context: RequestContext) -> Iterator[None]:
 @contextlib.contextmanager
 def writer(context: RequestContext) -> Iterator[None]:
     """A block whose writes become visible together at its end, or not at all."""
-    with _errors_translated(), _transaction(context):
-        yield
+    with _errors_translated():
+        if _in_transaction(context):
+            with engine.writer(context):
+                yield
+            return
+        with (
+            changes.noted() as noted,
+            engine.writer(context),
+            _noting(context.connection, noted),
+        ):
+            yield
 
 
 class Connected(Protocol):
-    """A context, so far as a function that reads has to know: its connection is open."""
+    """A context, so far as a function that reads or writes has to know: its connection is open."""
 
     @property
     def connection(self) -> sa.Connection: ...
 
 
-class _Reading(NamedTuple):
+class _Reading:
     """One read outside of any block. What oslo.db sets up for a block takes as long as it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._connection: sa.Connection | None = None
+
+    @property
+    def connection(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class _Writing(NamedTuple):
+    """One transaction outside of any block."""
 
     connection: sa.Connection
 
@@ -182,8 +210,11 @@ def reads(
                 return function(context, *args, **kwargs)
 
         def attempt() -> _T:
-            with engine.reader_engine().connect() as connection:
-                return function(_Reading(connection), *args, **kwargs)
+            reading = _Reading(engine.reader_engine())
+            try:
+                return function(reading, *args, **kwargs)
+            finally:
+                reading.close()
 
         return _run(attempt)
 
@@ -191,30 +222,30 @@ def reads(
 
 
 def writes(
-    function: Callable[Concatenate[RequestContext, _P], _T],
+    function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` in a transaction, and try it again."""
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        def attempt() -> _T:
-            committing = False
-            try:
-                with _transaction(context):
-                    result = function(context, *args, **kwargs)
-                    committing = True
-                return result
-            except db_exc.DBConnectionError:
-                if not committing:
-                    raise
-                raise exception.DatabaseUnreachable(
-                    reason='the connection was lost during a commit, '
-                    'which may or may not have been made'
-                ) from None
-
         if _in_transaction(context):
-            with _errors_translated():
-                return attempt()
+            with _errors_translated(), engine.writer(context):
+                return function(context, *args, **kwargs)
+
+        def attempt() -> _T:
+            with changes.noted() as noted:
+                try:
+                    with engine.writer_engine().begin() as connection, _noting(connection, noted):
+                        result = function(_Writing(connection), *args, **kwargs)
+                except db_exc.DBConnectionError:
+                    if not noted.is_committing:
+                        raise
+                    raise exception.DatabaseUnreachable(
+                        reason='the connection was lost during a commit, '
+                        'which may or may not have been made'
+                    ) from None
+            return result
+
         return _run(attempt)
 
     return call
@@ -251,20 +282,15 @@ def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
 
 
 @contextlib.contextmanager
-def _transaction(context: RequestContext) -> Iterator[None]:
-    """A transaction that writes, or a block within the one that is under way."""
-    if _in_transaction(context):
-        with engine.writer(context):
-            yield
-        return
-    with changes.noted() as noted, engine.writer(context):
-        info = context.connection.info
-        info[_CHANGES] = noted
-        try:
-            yield
-        finally:
-            info.pop(_CHANGES, None)
-        noted.is_committing = True
+def _noting(connection: sa.Connection, noted: changes.Changes) -> Iterator[None]:
+    """A block that is all of a transaction but its commit."""
+    info = connection.info
+    info[_CHANGES] = noted
+    try:
+        yield
+    finally:
+        info.pop(_CHANGES, None)
+    noted.is_committing = True
 
 
 # Under this a connection knows what its transaction changes.
@@ -273,7 +299,15 @@ _CHANGES = 'nova_cellmap_changes'
 
 def _changes(context: Connected) -> changes.Changes:
     # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
-    return context.connection.info.get(_CHANGES) or changes.Changes()
+    return _noted(context) or changes.Changes()
+
+
+def _noted(context: Connected) -> changes.Changes | None:
+    """What the transaction has changed; None where there is no transaction."""
+    if isinstance(context, _Reading):
+        return None
+    noted: changes.Changes | None = context.connection.info.get(_CHANGES)
+    return noted
 
 
 def _in_transaction(context: RequestContext) -> bool:
@@ -335,7 +369,7 @@ def concurrent_writers() -> int:
 
 
 @writes
-def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
+def cell_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
     """Add a cell.
 
     :param values: ``uuid``, ``transport_url`` and ``database_connection``; perhaps ``name``
@@ -352,7 +386,7 @@ def cell_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> R
 
 @writes
 def cell_mapping_create_bulk(
-    context: RequestContext, cells: Collection[Mapping[str, Any]]
+    context: Connected, cells: Collection[Mapping[str, Any]]
 ) -> CellBulkResult:
     """Add cells, in one transaction. What stands already is left as it is.
 
@@ -393,7 +427,7 @@ def _taken(values: Row, others: Iterable[Row]) -> tuple[str, str] | None:
     return None
 
 
-def _insert_cell(context: RequestContext, values: Row) -> None:
+def _insert_cell(context: Connected, values: Row) -> None:
     created_at = values.get('created_at') or _now()
     try:
         context.connection.execute(_cells.insert().values({**values, 'created_at': created_at}))
@@ -437,8 +471,8 @@ def cell_mapping_get_all(
     :param disabled: True: only the disabled ones, False: only the others
     :raises: MarkerNotFound, where no such cell is in the list
     """
-    where = [] if disabled is None else [_cells.c.disabled == disabled]
-    return _page(context, _cells, where, limit, marker)
+    filters = {} if disabled is None else {'disabled': disabled}
+    return _page(context, _cells, filters, limit, marker)
 
 
 @reads
@@ -453,12 +487,11 @@ def cell_mapping_get_by_project_id(
 
     :raises: MarkerNotFound, where no such cell is in the list
     """
-    theirs = sa.select(_mappings.c.cell_uuid).where(_mappings.c.project_id == project_id)
-    return _page(context, _cells, [_cells.c.uuid.in_(theirs.distinct())], limit, marker)
+    return _page(context, _cells, {'used_by': project_id}, limit, marker)
 
 
 @writes
-def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str, Any]) -> Row:
+def cell_mapping_update(context: Connected, uuid: str, values: Mapping[str, Any]) -> Row:
     """Change the columns that *values* names, and no other.
 
     :returns: the row as it stands then
@@ -473,7 +506,7 @@ def cell_mapping_update(context: RequestContext, uuid: str, values: Mapping[str,
 
 
 @writes
-def cell_mapping_destroy(context: RequestContext, uuid: str) -> None:
+def cell_mapping_destroy(context: Connected, uuid: str) -> None:
     """Remove a cell, and its resume point with it.
 
     :raises: CellMappingNotFound; CellMappingInUse where it still has mappings
@@ -507,7 +540,7 @@ def _cell_is_unique(values: Mapping[str, Any]) -> Iterator[None]:
 
 
 @writes
-def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
+def instance_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
     """Map an instance.
 
     :param values: ``instance_uuid`` and ``project_id``; perhaps ``cell_uuid``, ``user_id`` and
@@ -549,7 +582,7 @@ def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid
 
 @writes
 def instance_mapping_update(
-    context: RequestContext,
+    context: Connected,
     instance_uuid: str,
     values: Mapping[str, Any],
     *,
@@ -580,7 +613,7 @@ def instance_mapping_update(
 
 
 @writes
-def instance_mapping_destroy(context: RequestContext, instance_uuid: str) -> None:
+def instance_mapping_destroy(context: Connected, instance_uuid: str) -> None:
     """Remove the mapping of an instance.
 
     :raises: InstanceMappingNotFound
@@ -599,29 +632,32 @@ def _cache(context: RequestContext) -> cache.Cache | None:
 
 @reads
 def _read_mapping(context: Connected, instance_uuid: str) -> Row:
-    if not known_cells.known().pay_off():
+    if not known_cells.known().are_fresh:
         return _get_mapping(context, instance_uuid)
-    [row] = _with_cells(context, [_mapping(_look_up(context, _LOOKUP, instance_uuid))])
-    return row
+    rows = _rows(context, _LOOKUP, {'uuid': instance_uuid})
+    if not rows:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    return _with_cells(context, rows)[0]
 
 
 def _get_mapping(context: Connected, instance_uuid: str) -> Row:
-    row = _look_up(context, _LOOKUP_WITH_CELL, instance_uuid)
-    mapping = _mapping(row)
-    cell = row[len(_MAPPING_COLUMNS) :]
-    mapping['cell_mapping'] = _cell(cell) if mapping['cell_uuid'] is not None else None
+    """A mapping with its cell, both as they are at one time."""
+    since = _since(context)
+    row = context.connection.execute(_LOOKUP_WITH_CELL, {'uuid': instance_uuid}).first()
+    if row is None:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    mapping = dict(zip(_MAPPING_COLUMNS, row, strict=False))
+    mapping['cell_mapping'] = None
+    if mapping['cell_uuid'] is not None:
+        mapping['cell_mapping'] = _cell(row[len(_MAPPING_COLUMNS) :])
+        _keep([mapping['cell_mapping']], since)
     return mapping
 
 
-def _look_up(context: Connected, query: sa.Select[Any], instance_uuid: str) -> Sequence[Any]:
-    row = context.connection.execute(query, {'uuid': instance_uuid}).first()
-    if row is None:
-        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
-    return row
-
-
-_LOOKUP = sa.select(_mappings).where(_mappings.c.instance_uuid == sa.bindparam('uuid'))
-_LOOKUP_WITH_CELL = _LOOKUP.add_columns(*_cells.columns).outerjoin(
+_LOOKUP = prepared.Query(
+    _mappings.select().where(_mappings.c.instance_uuid == sa.bindparam('uuid'))
+)
+_LOOKUP_WITH_CELL = _LOOKUP.select.add_columns(*_cells.columns).outerjoin(
     _cells, _mappings.c.cell_uuid == _cells.c.uuid
 )
 
@@ -652,14 +688,14 @@ def instance_mapping_get_all(
     :param include_queued_for_delete: False leaves out what is queued for delete
     :raises: MarkerNotFound, where that instance is not in the list
     """
-    where: list[sa.ColumnElement[bool]] = []
+    filters: dict[str, Any] = {}
     if project_id is not None:
-        where.append(_mappings.c.project_id == project_id)
+        filters['project_id'] = project_id
     if cell_uuid is not None:
-        where.append(_mappings.c.cell_uuid == cell_uuid)
+        filters['cell_uuid'] = cell_uuid
     if not include_queued_for_delete:
-        where.append(_not_queued_for_delete())
-    return _with_cells(context, _page(context, _mappings, where, limit, marker))
+        filters['queued_for_delete'] = False
+    return _with_cells(context, _page(context, _mappings, filters, limit, marker))
 
 
 @reads
@@ -677,8 +713,7 @@ def instance_mapping_get_by_cell_id(
     if not isinstance(cell_id, int) or isinstance(cell_id, bool):
         # MariaDB takes '1x' for 1.
         raise exception.InvalidInput(reason=f'the id of a cell is a number, not {cell_id!r}')
-    cell = sa.select(_cells.c.uuid).where(_cells.c.id == cell_id).scalar_subquery()
-    rows = _page(context, _mappings, [_mappings.c.cell_uuid == cell], limit, marker)
+    rows = _page(context, _mappings, {'cell_id': cell_id}, limit, marker)
     return _with_cells(context, rows)
 
 
@@ -803,28 +838,41 @@ def _read_cells(context: Connected, rows: list[Row]) -> list[Row]:
 def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
     """Give each row its cell. All cells are read at once, if at all, and their dicts shared."""
     wanted = _cells_of(rows)
-    known = known_cells.known()
-    noted = context.connection.info.get(_CHANGES)
-    # A transaction has to see what it has changed itself, and nobody else has to.
-    has_changed = noted is not None and noted.have_cells
-    # A transaction may see what was when it began.
-    generation = known.generation if noted is None else noted.generation
-    read_at = time.monotonic() if noted is None else noted.begun_at
-    cells = {} if has_changed else known.get(wanted)
+    cells = _known_cells(context, wanted)
     if len(cells) < len(wanted):
-        read = [_cell(row) for row in context.connection.execute(_cells.select())]
-        if not has_changed:
-            known.keep(read, generation, read_at)
-        cells = {cell['uuid']: cell for cell in read}
+        since = _since(context)
+        cells = {row.uuid: _cell(row) for row in context.connection.execute(_cells.select())}
+        _keep(cells.values(), since)
     for row in rows:
-        if row['cell_uuid'] is None:
+        uuid = row['cell_uuid']
+        if uuid is None:
             row['cell_mapping'] = None
-        elif row['cell_uuid'] in cells:
-            row['cell_mapping'] = cells[row['cell_uuid']]
+        elif uuid in cells:
+            row['cell_mapping'] = cells[uuid]
         else:
             # Moved and its cell removed since the rows were read: read it anew.
             row.update(_get_mapping(context, row['instance_uuid']))
     return rows
+
+
+def _known_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
+    noted = _noted(context)
+    # A transaction has to see what it has changed itself, and nobody else has to.
+    return {} if noted is not None and noted.have_cells else known_cells.known().get(uuids)
+
+
+def _since(context: Connected) -> tuple[int, float] | None:
+    """What there is to say of cells before they are read; None where they are not for others."""
+    noted = _noted(context)
+    if noted is None:
+        return known_cells.known().generation, time.monotonic()
+    # A transaction may see what was when it began.
+    return None if noted.have_cells else (noted.generation, noted.begun_at)
+
+
+def _keep(cells: Iterable[Row], since: tuple[int, float] | None) -> None:
+    if since is not None:
+        known_cells.known().keep(cells, *since)
 
 
 def _cells_of(rows: Iterable[Row]) -> set[str]:
@@ -931,7 +979,7 @@ def instance_mapping_create_bulk(
 
 
 @writes
-def _create_rows(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+def _create_rows(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
     return _create_missing(context, rows, all_new)
 
 
@@ -966,7 +1014,7 @@ def instance_mapping_map_batch(
 
 @writes
 def _map_rows(
-    context: RequestContext,
+    context: Connected,
     rows: list[Row],
     cell_uuid: str,
     last_instance_id: int,
@@ -1017,7 +1065,7 @@ def instance_mapping_import_batch(
 
 @writes
 def _import_rows(
-    context: RequestContext,
+    context: Connected,
     rows: list[Row],
     source: str,
     last_mapping_id: int,
@@ -1043,7 +1091,7 @@ def _import_rows(
 
 @writes
 def instance_mapping_update_bulk(
-    context: RequestContext, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    context: Connected, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> int:
     """Change many mappings, in one transaction: those that stand as they were seen.
 
@@ -1065,7 +1113,7 @@ def instance_mapping_update_bulk(
 _SEEN = ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
 
 
-def _update_alike(context: RequestContext, uuids: list[str], values: Row, seen: Row) -> int:
+def _update_alike(context: Connected, uuids: list[str], values: Row, seen: Row) -> int:
     as_seen = [_mappings.c[name].is_not_distinct_from(value) for name, value in seen.items()]
     query = _mappings.update().where(*as_seen)
     query = query.values(updated_at=_now(), **_known(_MAPPING_NAMES, values))
@@ -1093,13 +1141,13 @@ def instance_mapping_destroy_bulk(
 
 @writes
 def _destroy(
-    context: RequestContext, uuids: Collection[str], where: Sequence[sa.ColumnElement[bool]]
+    context: Connected, uuids: Collection[str], where: Sequence[sa.ColumnElement[bool]]
 ) -> int:
     return _change(context, _mappings.delete().where(*where), where, uuids)
 
 
 def _change(
-    context: RequestContext,
+    context: Connected,
     query: sa.Update | sa.Delete,
     where: Sequence[sa.ColumnElement[bool]],
     uuids: Iterable[str],
@@ -1118,7 +1166,7 @@ def _change(
 
 
 def _lock(
-    context: RequestContext, where: Sequence[sa.ColumnElement[bool]], uuids: Collection[str]
+    context: Connected, where: Sequence[sa.ColumnElement[bool]], uuids: Collection[str]
 ) -> list[str]:
     """Lock the mappings that are about to be changed, and note that they are.
 
@@ -1161,7 +1209,7 @@ def _take(turn: Turn) -> None:
 _PATIENCE = 2
 
 
-def _create_missing(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+def _create_missing(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
     if all_new and rows:
         _insert_new(context, rows)
         return BulkResult(created=len(rows), existing=0, conflicts={})
@@ -1181,7 +1229,7 @@ def _create_missing(context: RequestContext, rows: list[Row], all_new: bool) -> 
     )
 
 
-def _create_or_place(context: RequestContext, rows: list[Row], all_new: bool) -> BulkResult:
+def _create_or_place(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
     """Create what is missing, and give those that stand with no cell the one of their row."""
     result = _create_missing(context, rows, all_new)
     conflicts = result['conflicts']
@@ -1205,7 +1253,7 @@ def _complete(values: Mapping[str, Any]) -> Row:
     return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
 
 
-def _insert_new(context: RequestContext, rows: list[Row]) -> None:
+def _insert_new(context: Connected, rows: list[Row]) -> None:
     # The last row tells a run that is repeated apart, before all are sent in vain.
     if _standing(context, [rows[-1]['instance_uuid']]):
         raise _NotAllNewError
@@ -1215,7 +1263,7 @@ def _insert_new(context: RequestContext, rows: list[Row]) -> None:
         raise _NotAllNewError from None
 
 
-def _insert(context: RequestContext, rows: list[Row]) -> None:
+def _insert(context: Connected, rows: list[Row]) -> None:
     now = _now()
     for row in rows:
         row['created_at'] = row.get('created_at') or now
@@ -1250,7 +1298,7 @@ def _standing(context: Connected, uuids: Collection[str]) -> dict[str, str | Non
     return standing
 
 
-def _place(context: RequestContext, cell_uuid: str, uuids: Sequence[str]) -> int:
+def _place(context: Connected, cell_uuid: str, uuids: Sequence[str]) -> int:
     """Map to a cell those of *uuids* that are mapped to none; answer how many."""
     where = [_mappings.c.cell_uuid.is_(None)]
     query = _mappings.update().where(*where).values(cell_uuid=cell_uuid, updated_at=_now())
@@ -1271,7 +1319,7 @@ def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
 
 
 @writes
-def map_progress_clear(context: RequestContext, cell_uuid: str) -> None:
+def map_progress_clear(context: Connected, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
     _clear_progress(context, _map_progress, {'cell_uuid': cell_uuid})
 
@@ -1288,7 +1336,7 @@ def import_progress_get(context: Connected, source: str) -> Row | None:
 
 
 @writes
-def import_progress_clear(context: RequestContext, source: str) -> None:
+def import_progress_clear(context: Connected, source: str) -> None:
     """Let the next import from a database begin at its first mapping."""
     _clear_progress(context, _import_progress, {'source': source})
 
@@ -1300,12 +1348,12 @@ def _get_progress(context: Connected, come_to: sa.Column[int], of: Row) -> Row |
     return None if row is None else dict(row._mapping)
 
 
-def _clear_progress(context: RequestContext, table: sa.Table, of: Row) -> None:
+def _clear_progress(context: Connected, table: sa.Table, of: Row) -> None:
     context.connection.execute(table.delete().where(*_equal(table, of)))
 
 
 def _note_progress(
-    context: RequestContext, table: sa.Table, of: Row, come_to: Row, conflicts: int
+    context: Connected, table: sa.Table, of: Row, come_to: Row, conflicts: int
 ) -> None:
     update = table.update().where(*_equal(table, of))
     update = update.values(**come_to, conflicts=table.c.conflicts + conflicts, updated_at=_now())
@@ -1330,22 +1378,110 @@ def _equal(table: sa.Table, values: Row) -> list[sa.ColumnElement[bool]]:
 def _page(
     context: Connected,
     table: sa.Table,
-    where: Sequence[sa.ColumnElement[bool]],
+    filters: Mapping[str, Any],
     limit: int | None,
     marker: str | None,
 ) -> list[Row]:
-    """Rows after the marker, found by key: a page far down costs what the first does."""
+    """Rows after the marker, found by key: a page far down costs what the first does.
+
+    :param filters: names of ``_FILTERS``, each with its value
+    """
     _check_limit(limit)
-    query = table.select().where(*where).order_by(table.c.id).limit(limit)
+    values = dict(filters)
     if marker is not None:
-        key = table.c.uuid if table is _cells else table.c.instance_uuid
-        found = sa.select(table.c.id).where(key == marker, *where)
-        last_id = context.connection.execute(found).scalar_one_or_none()
-        if last_id is None:
+        found = _rows(context, _marker_query(table, *filters), {**filters, 'marker': marker})
+        if not found:
             raise exception.MarkerNotFound(marker=marker)
-        query = query.where(table.c.id > last_id)
-    as_row = _cell if table is _cells else _mapping
-    return [as_row(row) for row in context.connection.execute(query)]
+        values['last_id'] = found[0]['id']
+    if limit is not None:
+        values['limit'] = limit
+    return _rows(context, _page_query(table, *values), values)
+
+
+@functools.cache
+def _marker_query(table: sa.Table, *filters: str) -> prepared.Query:
+    key = table.c.uuid if table is _cells else table.c.instance_uuid
+    where = [_FILTERS[name] for name in filters]
+    return prepared.Query(sa.select(table.c.id).where(key == sa.bindparam('marker'), *where))
+
+
+@functools.cache
+def _page_query(table: sa.Table, *names: str) -> prepared.Query:
+    query = table.select().order_by(table.c.id)
+    for name in names:
+        if name == 'limit':
+            query = query.limit(sa.bindparam('limit', type_=sa.Integer))
+        elif name == 'last_id':
+            query = query.where(table.c.id > sa.bindparam('last_id'))
+        else:
+            query = query.where(_FILTERS[name])
+    return prepared.Query(query)
+
+
+# What a list may be of, in terms of a parameter of the same name.
+_FILTERS: dict[str, sa.ColumnElement[bool]] = {
+    'project_id': _mappings.c.project_id == sa.bindparam('project_id'),
+    'cell_uuid': _mappings.c.cell_uuid == sa.bindparam('cell_uuid'),
+    'cell_id': _mappings.c.cell_uuid
+    == sa.select(_cells.c.uuid).where(_cells.c.id == sa.bindparam('cell_id')).scalar_subquery(),
+    'queued_for_delete': _not_queued_for_delete(),
+    'disabled': _cells.c.disabled == sa.bindparam('disabled'),
+    'used_by': _cells.c.uuid.in_(
+        sa.select(_mappings.c.cell_uuid)
+        .where(_mappings.c.project_id == sa.bindparam('used_by'))
+        .distinct()
+    ),
+}
+
+
+def _rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
+    """What a query finds: by way of the driver, but in a transaction.
+
+    Whatever goes wrong there SQLAlchemy is asked as well: it knows what it was, and connects
+    anew where the connection was lost.
+    """
+    rows = None
+    if isinstance(context, _Reading):
+        rows = _rows_of_pool(context.engine, query, values)
+    elif engine.only_reads(context.connection.engine):
+        rows = _rows_by_driver(context.connection, query, values)
+    if rows is None:
+        rows = [dict(row) for row in context.connection.execute(query.select, values).mappings()]
+    return rows
+
+
+def _rows_of_pool(
+    reader: sa.Engine, query: prepared.Query, values: Mapping[str, Any]
+) -> list[Row] | None:
+    if engine.is_watched(reader):
+        return None
+    connection = None
+    try:
+        connection = reader.raw_connection()
+        rows = query.rows(connection, reader.dialect, values)
+    except BaseException as error:
+        if connection is not None:
+            # What may still come over it is nobody else's.
+            connection.invalidate()
+        if isinstance(error, Exception):
+            return None
+        raise
+    connection.close()
+    return rows
+
+
+def _rows_by_driver(
+    connection: sa.Connection, query: prepared.Query, values: Mapping[str, Any]
+) -> list[Row] | None:
+    if engine.is_watched(connection.engine):
+        return None
+    try:
+        return query.rows(connection.connection, connection.dialect, values)
+    except Exception:
+        return None
+    except BaseException:
+        connection.invalidate()
+        raise
 
 
 def _check_limit(limit: int | None) -> None:
@@ -1358,8 +1494,7 @@ def _cell(row: Iterable[Any]) -> Row:
 
 
 def _mapping(row: Iterable[Any]) -> Row:
-    # That of a lookup may go on with the columns of the cell.
-    return dict(zip(_MAPPING_COLUMNS, row, strict=False))
+    return dict(zip(_MAPPING_COLUMNS, row, strict=True))
 
 
 def _id(row: Row) -> int:

@@ -4,7 +4,8 @@
 oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin:
 
 - the *writer* begins SQLite transactions with a write lock, so that two writers
-  queue instead of failing halfway, and pings a pooled connection before use;
+  queue instead of failing halfway, and pings a pooled connection that rested for
+  a second;
 - the *reader* runs each statement on its own, which saves three of the four round
   trips of a read from a server, and a third of the time of one from SQLite; a
   connection that was lost meanwhile is met by a second try in
@@ -12,9 +13,10 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
 """
 
 from contextlib import AbstractContextManager
-import functools
+import logging
 import os
 import pathlib
+import time
 from typing import Any
 
 from oslo_config import cfg
@@ -37,6 +39,7 @@ _FIRST_RETRY_SECONDS = 0.05
 _manager: Any = None
 _reader: Any = None
 _reader_engine: sa.Engine | None = None
+_writer_engine: sa.Engine | None = None
 _writer: Any = None
 _conf: cfg.ConfigOpts | None = None
 _retry_settings: dict[str, Any] = {}
@@ -55,10 +58,12 @@ class EnginePlugin(sa.CreateEnginePlugin):
         kwargs['pool_reset_on_return'] = None
         if url.get_backend_name() == 'sqlite':
             self._set_up_sqlite(kwargs)
-        elif self.is_reader:
+            return
+        # What this module's header says comes in its place.
+        kwargs['pool_pre_ping'] = False
+        if self.is_reader:
             kwargs['isolation_level'] = 'AUTOCOMMIT'
             kwargs['skip_autocommit_rollback'] = True
-            kwargs['pool_pre_ping'] = False
 
     def _set_up_sqlite(self, kwargs: dict[str, Any]) -> None:
         kwargs.setdefault('connect_args', {}).setdefault('timeout', _SQLITE_BUSY_SECONDS)
@@ -71,11 +76,10 @@ class EnginePlugin(sa.CreateEnginePlugin):
         return url.difference_update_query([_ROLE])
 
     def engine_created(self, engine: sa.Engine) -> None:
-        if self.is_reader:
-            # The first connection is made when oslo.db has set its engine up.
-            event.listen(engine, 'connect', functools.partial(_mute, engine), once=True)
         if engine.dialect.name != 'sqlite':
             name_wrong_parameters(engine)
+            if not self.is_reader:
+                _ping_what_rested(engine)
         elif self.is_reader:
             event.listen(engine, 'do_connect', _check_file)
             event.listen(engine, 'begin', _begin_nothing)
@@ -83,15 +87,45 @@ class EnginePlugin(sa.CreateEnginePlugin):
             event.listen(engine, 'begin', _begin_immediate)
 
 
-def _mute(engine: sa.Engine, *_: Any) -> None:
-    """Have SQLAlchemy tell nobody of each step of a read, which takes a quarter of its time.
+def is_watched(engine: sa.Engine) -> bool:
+    """Whether somebody is told of each statement: a log, a profiler, ``connection_trace``."""
+    told = engine.dispatch
+    return bool(
+        told.before_cursor_execute
+        or told.after_cursor_execute
+        or told.before_execute
+        or told.after_execute
+        or _statements_log.isEnabledFor(logging.INFO)
+    )
 
-    What oslo.db listens for is where transactions begin and end, and a reader has none. It has
-    its errors from the dialect, and its connections' from the pool. Who listens later is told.
+
+_statements_log = logging.getLogger('sqlalchemy.engine.Engine')
+
+
+def _ping_what_rested(engine: sa.Engine) -> None:
+    """Find out of a pooled connection, before it is used, whether the server has closed it.
+
+    SQLAlchemy's own ping goes to the server each time. One that was used a moment ago is good,
+    or what is begun on it is begun again.
     """
-    # [database] connection_trace writes into each statement.
-    if not engine.dispatch.before_cursor_execute:
-        engine._has_events = False
+
+    @event.listens_for(engine, 'checkin')
+    def note(connection: Any, record: Any) -> None:
+        record.info[_RESTS_SINCE] = time.monotonic()
+
+    @event.listens_for(engine, 'checkout')
+    def ping(connection: Any, record: Any, proxy: Any) -> None:
+        now = time.monotonic()
+        if now - record.info.get(_RESTS_SINCE, now) < _REST_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.DisconnectionError(str(error)) from error
+
+
+_RESTS_SINCE = 'nova_cellmap_rests_since'
+_REST_SECONDS = 1
 
 
 def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> None:
@@ -140,7 +174,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
 
     :raises: :exc:`nova_cellmap.exception.InvalidURL`
     """
-    global _manager, _reader, _reader_engine, _writer, _conf, _retry_settings
+    global _manager, _reader, _writer, _reader_engine, _writer_engine, _conf, _retry_settings
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
     writer_url = _url(settings, 'connection')
     reader_url = writer_url
@@ -159,7 +193,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
     _manager, _conf = manager, conf
     # Each of these makes two objects, which every read would pay for.
     _reader, _writer = manager.reader.connection, manager.writer.connection
-    _reader_engine = None
+    _reader_engine = _writer_engine = None
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
         # one is good: the first wait is short, the next ones double.
@@ -263,9 +297,19 @@ def reader_engine() -> sa.Engine:
 
 
 def writer_engine() -> sa.Engine:
-    """The engine that writes; the first call connects."""
-    engine: sa.Engine = manager().writer.get_engine()
-    return engine
+    """The engine that writes; the first call connects.
+
+    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    """
+    global _writer_engine
+    if _writer_engine is None:
+        _writer_engine = manager().writer.get_engine()
+    return _writer_engine
+
+
+def only_reads(engine: sa.Engine) -> bool:
+    """Whether what is sent by an engine is never part of a transaction."""
+    return engine is reader_engine() and engine is not writer_engine()
 
 
 def _url(settings: dict[str, Any], option: str) -> sa_url.URL:

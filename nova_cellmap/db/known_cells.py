@@ -2,7 +2,7 @@
 """The cells as this process has read them lately, so that not each answer needs to read them.
 
 What this process changes itself it forgets at once; of what others change it learns when the
-time has passed that ``[cells] cache_time`` gives. Cells are few: all are read at once.
+time has passed that ``[cells] cache_time`` gives.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,20 +15,16 @@ from oslo_config import cfg
 
 Row = dict[str, Any]
 
-# Who looks up once asks for the cell as well, which takes one statement. Who does so again
-# within this part of the time that cells are known soon has saved what it takes to read all.
-_SOON = 0.1
-
 
 class KnownCells:
-    """All rows of ``cell_mapping``, at most so many *seconds* old."""
+    """Rows of ``cell_mapping`` that are at most so many *seconds* old."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._rows: dict[str, Row] = {}
-        # On the clock of time.monotonic.
-        self._read_at = self._looked_up_at = float('-inf')
+        # With the time at which each was read, on the clock of time.monotonic.
+        self._rows: dict[str, tuple[float, Row]] = {}
+        self._read_at = float('-inf')
         self._generation = 0
 
     @property
@@ -36,36 +32,37 @@ class KnownCells:
         """How often they were forgotten: to be asked for before cells are read."""
         return self._generation
 
-    def pay_off(self) -> bool:
-        """Whether a lookup does well to take its cell from here: they are known, or soon used."""
-        now = time.monotonic()
-        before, self._looked_up_at = self._looked_up_at, now
-        return now - self._read_at < self._seconds or now - before < self._seconds * _SOON
+    @property
+    def are_fresh(self) -> bool:
+        """Whether any is known."""
+        return time.monotonic() - self._read_at < self._seconds
 
     def get(self, uuids: Collection[str]) -> dict[str, Row]:
         """Those of these cells that are known, by uuid; each a dict of the caller's own."""
+        since = time.monotonic() - self._seconds
         with self._lock:
-            if time.monotonic() - self._read_at >= self._seconds:
-                return {}
-            return {uuid: dict(self._rows[uuid]) for uuid in uuids if uuid in self._rows}
+            found = [(uuid, self._rows.get(uuid, _NOTHING)) for uuid in uuids]
+        return {uuid: dict(row) for uuid, (read_at, row) in found if read_at > since}
 
     def keep(self, rows: Iterable[Row], generation: int, read_at: float) -> None:
-        """Know these cells, which are all, unless one was changed meanwhile.
+        """Know these cells, unless one was changed meanwhile.
 
         :param generation: what :attr:`generation` said before they were read
         :param read_at: when that was, or when the transaction began that they were read in
         """
         with self._lock:
-            if generation == self._generation and read_at > self._read_at:
-                self._rows = {row['uuid']: dict(row) for row in rows}
-                self._read_at = read_at
+            if self._seconds and generation == self._generation:
+                self._rows.update((row['uuid'], (read_at, dict(row))) for row in rows)
+                self._read_at = max(self._read_at, read_at)
 
     def forget(self) -> None:
         with self._lock:
             self._generation += 1
-            self._rows = {}
+            self._rows.clear()
             self._read_at = float('-inf')
 
+
+_NOTHING: tuple[float, Row] = (float('-inf'), {})
 
 _known = KnownCells(0)
 
