@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from benchmarks import common
 from benchmarks import deployment
 from benchmarks import remote
-from nova_cellmap.db import json_insert
+from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import models
 
 # Of all mappings, in one project.
@@ -34,7 +34,7 @@ _nova_cells = sa.table(
     ),
     sa.column('disabled', sa.Boolean),
 )
-# With the types that json_insert asks for.
+# With the types that bulk_insert asks for.
 _nova_mappings = sa.Table(
     'instance_mappings',
     sa.MetaData(),
@@ -197,10 +197,7 @@ def forget_new(our_url: sa.URL, nova_url: sa.URL | None = None) -> None:
 
 def _insert(engine: sa.Engine, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
     with engine.begin() as connection:
-        if json_insert.is_supported(engine.dialect):
-            json_insert.insert(connection, table, rows)
-        else:
-            connection.execute(table.insert(), rows)
+        bulk_insert.insert(connection, table, rows)
 
 
 def _settle(engine: sa.Engine, table: str) -> None:

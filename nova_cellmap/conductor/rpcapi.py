@@ -351,6 +351,8 @@ def _summed(results: list[Any]) -> db_api.BulkResult:
         total['created'] += result['created']
         total['existing'] += result['existing']
         total['conflicts'].update(result['conflicts'])
+        if 'ids' in result:
+            total.setdefault('ids', {}).update(result['ids'])
     return total
 
 

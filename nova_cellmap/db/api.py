@@ -34,6 +34,7 @@ from typing import (
     Concatenate,
     Final,
     NamedTuple,
+    NotRequired,
     ParamSpec,
     Protocol,
     TypedDict,
@@ -49,10 +50,10 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import cache
 from nova_cellmap.db import changes
 from nova_cellmap.db import engine
-from nova_cellmap.db import json_insert
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
 from nova_cellmap.db import prepared
@@ -65,6 +66,8 @@ _T = TypeVar('_T')
 
 # The longest IN list in one statement; longer ones are cut into several.
 _CHUNK = 1000
+# How many rows are written in one transaction: each has to wait for the disk.
+_BULK = 5000
 
 _cells = models.cell_mapping
 _mappings = models.instance_mapping
@@ -77,12 +80,14 @@ _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
 _CELL_TELLING = ('name', 'transport_url', 'database_connection')
 _MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
 _MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
+_CREATABLE = _MAPPING_NAMES - {'id', 'updated_at'}
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
 _LENGTHS: dict[str, int] = {
     column.name: length
     for column in (*_cells.columns, *_mappings.columns)
     if (length := getattr(column.type, 'length', None))
 }
+_SHORTEST = min(_LENGTHS.values())
 
 
 class Expected(enum.Enum):
@@ -115,12 +120,14 @@ class BulkResult(TypedDict):
 
     ``created`` and ``existing`` count those that are new and those that stood already
     with the same cell; ``conflicts`` gives, by instance uuid, the cell that others
-    stand with (None: no cell yet). They were left alone.
+    stand with (None: no cell yet). They were left alone. ``ids``, where they were asked
+    for, gives the ``id`` of those that are new, by instance uuid.
     """
 
     created: int
     existing: int
     conflicts: dict[str, str | None]
+    ids: NotRequired[dict[str, int]]
 
 
 class CellBulkResult(TypedDict):
@@ -957,30 +964,33 @@ def _not_queued_for_delete() -> sa.ColumnElement[bool]:
 
 
 def instance_mapping_create_bulk(
-    context: RequestContext, mappings: Iterable[Mapping[str, Any]]
+    context: RequestContext, mappings: Iterable[Mapping[str, Any]], *, with_ids: bool = False
 ) -> BulkResult:
-    """Map many instances; each thousand or so is one transaction.
+    """Map many instances; each few thousand are one transaction.
 
     What stands already is left as it is, so that a run which was stopped can be
     repeated.
 
     :param mappings: values as for :func:`instance_mapping_create`; of several for one
         instance the first counts, and the others as standing already
+    :param with_ids: answer the ids of the new ones as well
     :raises: CellMappingNotFound, where a cell does not exist
     """
     total = BulkResult(created=0, existing=0, conflicts={})
-    for chunk in _chunks(mappings):
+    ids: dict[str, int] = {}
+    for chunk in _chunks(mappings, _BULK):
         rows = [_complete(values) for values in chunk]
-        result = _as_if_new(context, functools.partial(_create_rows, context, rows))
+        result = _as_if_new(context, functools.partial(_create_rows, context, rows, with_ids))
         total['created'] += result['created']
         total['existing'] += result['existing']
         total['conflicts'].update(result['conflicts'])
-    return total
+        ids.update(result.get('ids', {}))
+    return {**total, 'ids': ids} if with_ids else total
 
 
 @writes
-def _create_rows(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
-    return _create_missing(context, rows, all_new)
+def _create_rows(context: Connected, rows: list[Row], with_ids: bool, all_new: bool) -> BulkResult:
+    return _create_missing(context, rows, all_new, with_ids)
 
 
 def instance_mapping_map_batch(
@@ -1209,24 +1219,27 @@ def _take(turn: Turn) -> None:
 _PATIENCE = 2
 
 
-def _create_missing(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
+def _create_missing(
+    context: Connected, rows: list[Row], all_new: bool, with_ids: bool = False
+) -> BulkResult:
     if all_new and rows:
-        _insert_new(context, rows)
-        return BulkResult(created=len(rows), existing=0, conflicts={})
+        ids = _insert_new(context, rows, with_ids)
+        result = BulkResult(created=len(rows), existing=0, conflicts={})
+        return {**result, 'ids': ids} if with_ids else result
     wanted: dict[str, Row] = {}
     for row in rows:
         wanted.setdefault(row['instance_uuid'], row)
     standing = _standing(context, wanted)
     new = [row for uuid, row in wanted.items() if uuid not in standing]
-    if new:
-        _insert(context, new)
-        standing.update((row['instance_uuid'], row['cell_uuid']) for row in new)
+    ids = _insert(context, new, with_ids) if new else {}
+    standing.update((row['instance_uuid'], row['cell_uuid']) for row in new)
     conflicting = [row for row in rows if row['cell_uuid'] != standing[row['instance_uuid']]]
-    return BulkResult(
+    result = BulkResult(
         created=len(new),
         existing=len(rows) - len(new) - len(conflicting),
         conflicts={row['instance_uuid']: standing[row['instance_uuid']] for row in conflicting},
     )
+    return {**result, 'ids': ids} if with_ids else result
 
 
 def _create_or_place(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
@@ -1249,26 +1262,29 @@ def _create_or_place(context: Connected, rows: list[Row], all_new: bool) -> Bulk
 
 
 def _complete(values: Mapping[str, Any]) -> Row:
+    """The row of a new mapping; all have the same columns, but perhaps for ``created_at``."""
     defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
-    return defaults | _known(_MAPPING_NAMES, values, required=_MAPPING_REQUIRED)
+    return defaults | _known(_CREATABLE, values, required=_MAPPING_REQUIRED)
 
 
-def _insert_new(context: Connected, rows: list[Row]) -> None:
+def _insert_new(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, int]:
     # The last row tells a run that is repeated apart, before all are sent in vain.
     if _standing(context, [rows[-1]['instance_uuid']]):
         raise _NotAllNewError
     try:
-        _insert(context, rows)
+        return _insert(context, rows, with_ids)
     except db_exc.RetryRequest:
         raise _NotAllNewError from None
 
 
-def _insert(context: Connected, rows: list[Row]) -> None:
+def _insert(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, int]:
+    """Answer the ids by instance uuid, if they are asked for."""
     now = _now()
     for row in rows:
         row['created_at'] = row.get('created_at') or now
+    returning = (_mappings.c.instance_uuid, _mappings.c.id) if with_ids else ()
     try:
-        _insert_at_once(context.connection, rows)
+        returned = bulk_insert.insert(context.connection, _mappings, rows, returning)
     except db_exc.DBDuplicateEntry as error:
         # Somebody mapped one of them since we looked. Look again, in a new transaction.
         raise db_exc.RetryRequest(error) from error
@@ -1276,15 +1292,11 @@ def _insert(context: Connected, rows: list[Row]) -> None:
         # Which one is not known: a failed transaction answers no questions.
         cells = sorted({row['cell_uuid'] for row in rows} - {None})
         raise exception.CellMappingNotFound(cell=' or '.join(cells)) from None
-
-
-def _insert_at_once(connection: sa.Connection, rows: list[Row]) -> None:
-    if json_insert.is_supported(connection.dialect):
-        json_insert.insert(connection, _mappings, rows)
-    else:
-        # One statement, also where the driver would cut it into pages.
-        connection = connection.execution_options(insertmanyvalues_page_size=len(rows))
-        connection.execute(_mappings.insert(), rows)
+    ids = dict(returned)
+    if len(ids) > len(rows):
+        # Others have inserted some as well.
+        ids = {row['instance_uuid']: ids[row['instance_uuid']] for row in rows}
+    return ids
 
 
 def _standing(context: Connected, uuids: Collection[str]) -> dict[str, str | None]:
@@ -1510,7 +1522,11 @@ def _known(
         raise exception.InvalidInput(reason=f'no such column: {", ".join(sorted(unknown))}')
     for column, value in values.items():
         # SQLite would keep more than its column is for.
-        if isinstance(value, str) and len(value) > _LENGTHS.get(column, sys.maxsize):
+        if (
+            type(value) is str
+            and len(value) > _SHORTEST
+            and len(value) > _LENGTHS.get(column, sys.maxsize)
+        ):
             raise exception.InvalidInput(
                 reason=f'{column} has {len(value)} characters, the limit is {_LENGTHS[column]}'
             )
@@ -1520,9 +1536,9 @@ def _known(
     return dict(values)
 
 
-def _chunks(items: Iterable[_T]) -> Iterator[list[_T]]:
+def _chunks(items: Iterable[_T], size: int = _CHUNK) -> Iterator[list[_T]]:
     iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, _CHUNK)):
+    while chunk := list(itertools.islice(iterator, size)):
         yield chunk
 
 

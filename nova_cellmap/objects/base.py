@@ -7,7 +7,7 @@ where they are Nova's ``InstanceMapping`` and ours. So the names of ours, in the
 registry and on the wire, say whose they are: ``nova_cellmap.InstanceMapping``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 import datetime
 from typing import Any, Self
 
@@ -68,13 +68,14 @@ class CellMapObject(fast.FastPaths):
         self.__dict__.update(storage)
         self.obj_reset_changes()
 
-    def _changes_for(self, action: str, writable: Iterable[str]) -> dict[str, Any]:
+    def _changes_for(self, action: str, writable: Set[str]) -> dict[str, Any]:
         """The changed fields and their values.
 
         :raises: ObjectActionError where one of them is not for the caller to write
         """
-        changes = self.obj_get_changes()
-        refused = changes.keys() - set(writable)
+        stored = vars(self)
+        changes = {name: stored[fast.STORAGE + name] for name in self.obj_what_changed()}
+        refused = changes.keys() - writable
         if refused:
             names = ', '.join(sorted(refused))
             raise exception.ObjectActionError(
@@ -84,7 +85,8 @@ class CellMapObject(fast.FastPaths):
 
     def _require(self, action: str, names: Iterable[str]) -> None:
         """:raises: ObjectActionError where one of the fields is not set."""
-        missing = [name for name in names if not self.obj_attr_is_set(name)]
+        stored = vars(self)
+        missing = [name for name in names if fast.STORAGE + name not in stored]
         if missing:
             raise exception.ObjectActionError(
                 action=action, reason=f'{", ".join(missing)} must be set first'

@@ -19,7 +19,7 @@ from nova_cellmap.objects import fields
 
 LOG = logging.getLogger(__name__)
 
-_WRITABLE = ('uuid', 'name', 'transport_url', 'database_connection', 'disabled')
+_WRITABLE = frozenset({'uuid', 'name', 'transport_url', 'database_connection', 'disabled'})
 
 
 @fast.paths

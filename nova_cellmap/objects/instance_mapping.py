@@ -16,13 +16,15 @@ from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import wire
 
-_WRITABLE = (
-    'instance_uuid',
-    'cell_uuid',
-    'cell_mapping',
-    'project_id',
-    'user_id',
-    'queued_for_delete',
+_WRITABLE = frozenset(
+    {
+        'instance_uuid',
+        'cell_uuid',
+        'cell_mapping',
+        'project_id',
+        'user_id',
+        'queued_for_delete',
+    }
 )
 # The two forms of one thing.
 _CELL_FIELDS = {'cell_uuid', 'cell_mapping'}
@@ -197,7 +199,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         :raises: ObjectActionError where ``instance_uuid`` or ``project_id`` is not set, or
             the object is of a mapping that exists
         """
-        if 'id' in self:
+        if _ID in vars(self):
             raise exception.ObjectActionError(
                 action='create', reason=f'instance {self.instance_uuid} is mapped already'
             )
@@ -206,11 +208,12 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
 
     def _values(self, action: str) -> dict[str, Any]:
         values = self._changes_for(action, _WRITABLE)
-        values['instance_uuid'] = self.instance_uuid
+        stored = vars(self)
+        values['instance_uuid'] = stored[_INSTANCE_UUID]
         if 'cell_mapping' in values:
             # The column is cell_uuid; the two agree.
             del values['cell_mapping']
-            values['cell_uuid'] = self.cell_uuid
+            values['cell_uuid'] = stored[_CELL_UUID]
         return values
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -298,7 +301,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     # Version 1.3: Add get_counts, get_count_by_uuids_and_user and
     #              get_not_deleted_by_cell_and_project
     # Version 1.4: Add limit and marker, get_all and create_bulk
-    # Version 1.5: Travels as rows, with each cell once
+    # Version 1.5: Travels as rows, with each cell once; create_bulk answers ids
     VERSION = '1.5'
 
     # The field of a member that is its place in a list, for the marker of the next page.
@@ -483,20 +486,25 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     @classmethod
     @base.remotable
     def create_bulk(
-        cls, context: RequestContext, mappings: Iterable[InstanceMapping]
+        cls,
+        context: RequestContext,
+        mappings: Iterable[InstanceMapping],
+        with_ids: bool = False,
     ) -> db_api.BulkResult:
-        """Map many instances; each thousand or so is one transaction.
+        """Map many instances; each few thousand are one transaction.
 
         What stands already is left as it is, so that a call which was cut off can be
         repeated.
 
+        :param with_ids: answer the ids of the new ones as well
         :returns: ``{'created': n, 'existing': n, 'conflicts': {instance_uuid: cell_uuid}}``:
             how many are new, how many stood already with the same cell, and with which
-            cell (None: none yet) the others stand
+            cell (None: none yet) the others stand; *with_ids* also
+            ``'ids': {instance_uuid: id}``
         :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
         """
         return db_api.instance_mapping_create_bulk(
-            context, [mapping.values_for_create() for mapping in mappings]
+            context, [mapping.values_for_create() for mapping in mappings], with_ids=with_ids
         )
 
     @classmethod

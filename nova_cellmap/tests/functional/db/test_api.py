@@ -517,15 +517,37 @@ class Bulk(_Case):
         self.assertEqual({'created': 1, 'existing': 1, 'conflicts': {uuid: one}}, result)
 
     def test_it_takes_more_than_fits_one_statement(self) -> None:
-        rows = [self.values() for _ in range(3001)]
-        result = api.instance_mapping_create_bulk(self.context, iter(rows))
-        self.assertEqual({'created': 3001, 'existing': 0, 'conflicts': {}}, result)
+        rows = [self.values() for _ in range(5001)]
+        result = api.instance_mapping_create_bulk(self.context, iter(rows), with_ids=True)
+        ids = {row['instance_uuid']: row['id'] for row in self.all()}
+        self.assertEqual({'created': 5001, 'existing': 0, 'conflicts': {}, 'ids': ids}, result)
         result = api.instance_mapping_create_bulk(self.context, rows)
-        self.assertEqual({'created': 0, 'existing': 3001, 'conflicts': {}}, result)
+        self.assertEqual({'created': 0, 'existing': 5001, 'conflicts': {}}, result)
         everyone = [row['instance_uuid'] for row in rows]
         self.assertEqual(everyone, self.uuids(self.all()))
         removed = api.instance_mapping_destroy_bulk(self.context, [*everyone, *everyone, 'x'])
-        self.assertEqual(3001, removed)
+        self.assertEqual(5001, removed)
+
+    def test_all_that_is_said_of_each_is_kept(self) -> None:
+        then = datetime.datetime(2020, 2, 29, 23, 59, 59)
+        rows = [
+            # Their columns stand in different orders.
+            self.values(user_id='u', queued_for_delete=True, created_at=then),
+            {'project_id': 'é\'"\\%s:x', 'instance_uuid': base.new_uuid()},
+        ]
+        api.instance_mapping_create_bulk(self.context, rows)
+        first, second = self.all()
+        self.assertEqual(
+            ('u', True, then, None),
+            tuple(
+                first[name] for name in ('user_id', 'queued_for_delete', 'created_at', 'cell_uuid')
+            ),
+        )
+        self.assertEqual(
+            (rows[1]['project_id'], None, False),
+            tuple(second[name] for name in ('project_id', 'user_id', 'queued_for_delete')),
+        )
+        self.assertEqual(rows[1]['instance_uuid'], second['instance_uuid'])
 
     def test_many_at_once_create_each_mapping_once(self) -> None:
         cell = self.cell()
@@ -542,7 +564,7 @@ class Bulk(_Case):
         self.assertEqual(900, len(self.all()))
 
     def test_a_row_without_what_it_needs_is_refused_and_nothing_created(self) -> None:
-        for bad in ({'project_id': None}, {'instance_uuid': None}, {'unknown': 1}):
+        for bad in ({'project_id': None}, {'instance_uuid': None}, {'unknown': 1}, {'id': 1}):
             rows = [self.values(), self.values(**bad)]
             self.assertRaises(
                 exception.InvalidInput, api.instance_mapping_create_bulk, self.context, rows

@@ -360,6 +360,19 @@ class Many(_Case):
         result = InstanceMappingList.create_bulk(self.context, new)
         self.assertEqual({'created': 0, 'existing': 3, 'conflicts': {}}, result)
 
+    def test_create_bulk_answers_the_ids_of_what_is_new(self) -> None:
+        standing = self.make_mapping()
+        new = [self.new_mapping() for _ in range(3)]
+        again = self.new_mapping(instance_uuid=standing.instance_uuid)
+        result = InstanceMappingList.create_bulk(self.context, [again, *new], with_ids=True)
+        found = InstanceMappingList.get_by_instance_uuids(
+            self.context, [mapping.instance_uuid for mapping in new]
+        )
+        self.assertEqual({each.instance_uuid: each.id for each in found}, result['ids'])
+        self.assertEqual((3, 1), (result['created'], result['existing']))
+        none = InstanceMappingList.create_bulk(self.context, [], with_ids=True)
+        self.assertEqual({}, none['ids'])
+
     def test_a_list_can_be_created(self) -> None:
         mappings = InstanceMappingList(objects=[self.new_mapping(), self.new_mapping()])
         result = InstanceMappingList.create_bulk(self.context, mappings)

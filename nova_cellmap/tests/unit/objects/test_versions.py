@@ -18,7 +18,7 @@ FINGERPRINTS = {
     'nova_cellmap.CellMapping': '1.2-fb7f492764317311b79ed96deea5ab69',
     'nova_cellmap.CellMappingList': '1.3-b8565d3b3ad156216895b2cf288d5423',
     'nova_cellmap.InstanceMapping': '1.4-5eada1a08c8a1b31761bd4d1ffed0146',
-    'nova_cellmap.InstanceMappingList': '1.5-a5480d59c37f52f89a8bfa8f677a4760',
+    'nova_cellmap.InstanceMappingList': '1.5-79efd87a261c6e275cc4e7d6c094425f',
 }
 
 # The fields that each version knows.

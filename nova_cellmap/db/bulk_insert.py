@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inserting many rows at once, in the way that each database takes them fastest.
+
+SQLAlchemy prepares each value of each row, and PyMySQL writes it into the statement, in
+Python: that takes as long as the server takes to store the row. So
+
+- MariaDB and MySQL are given the rows as one JSON document, which they take apart;
+- SQLite is given them as they are, by its driver;
+- PostgreSQL, and servers that are too old for that, get one statement from SQLAlchemy.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import datetime
+import functools
+import json
+from typing import Any
+
+import sqlalchemy as sa
+
+_Values = Mapping[str, Any]
+
+# With rows of at most 2 KB, less than a server takes at once unless it is told otherwise.
+_MOST_ROWS = 5000
+# The first that have JSON_TABLE.
+_JSON_TABLE_SINCE = {True: (10, 6), False: (8, 0, 4)}
+
+
+def insert(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[_Values],
+    returning: Sequence[sa.Column[Any]] = (),
+) -> list[tuple[Any, ...]]:
+    """Insert rows of the same columns, in their order, in the connection's transaction.
+
+    :param returning: columns to read of the rows that were inserted
+    :returns: them, in any order; where somebody else inserts as well, perhaps of theirs too
+    :raises: what the database raises; ValueError for a value that a column does not take
+    """
+    returned: list[tuple[Any, ...]] = []
+    for start in range(0, len(rows), _MOST_ROWS):
+        some = rows[start : start + _MOST_ROWS]
+        returned += _insert(connection, table, some, tuple(returning))
+    return returned
+
+
+def _insert(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[_Values],
+    returning: tuple[sa.Column[Any], ...],
+) -> Iterable[tuple[Any, ...]]:
+    dialect = connection.dialect
+    if returning and (dialect.name == 'sqlite' or not dialect.insert_returning):
+        return _insert_and_read(connection, table, rows, returning)
+    if dialect.name == 'sqlite':
+        _insert_by_driver(connection, table, rows)
+        return ()
+    if _has_json_table(dialect):
+        query: sa.Insert = _from_document(dialect, table, tuple(rows[0]))
+        values: Any = {'document': _document(dialect, table, rows)}
+    else:
+        # One statement, also where the driver would cut it into pages.
+        connection = connection.execution_options(insertmanyvalues_page_size=len(rows))
+        query, values = table.insert(), rows
+    if not returning:
+        connection.execute(query, values)
+        return ()
+    return map(tuple, connection.execute(query.returning(*returning), values))
+
+
+def _insert_and_read(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[_Values],
+    returning: tuple[sa.Column[Any], ...],
+) -> Iterable[tuple[Any, ...]]:
+    # What is inserted from now on has greater keys than all that is there.
+    [key] = table.primary_key.columns
+    last = connection.execute(sa.select(sa.func.max(key))).scalar_one() or 0
+    _insert(connection, table, rows, ())
+    return map(tuple, connection.execute(sa.select(*returning).where(key > last)))
+
+
+def _insert_by_driver(connection: sa.Connection, table: sa.Table, rows: Sequence[_Values]) -> None:
+    dialect = connection.dialect
+    text, names = _statement(dialect, table, tuple(rows[0]))
+    columns = [
+        _prepared(rows, name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect))
+        for name in names
+    ]
+    connection.exec_driver_sql(text, [*zip(*columns, strict=True)])
+
+
+def _has_json_table(dialect: Any) -> bool:
+    if dialect.name not in ('mysql', 'mariadb'):
+        return False
+    return bool(dialect.server_version_info >= _JSON_TABLE_SINCE[dialect.is_mariadb])
+
+
+def _document(dialect: sa.Dialect, table: sa.Table, rows: Sequence[_Values]) -> str:
+    columns = [_prepared(rows, name, _check(dialect, table.c[name].type)) for name in rows[0]]
+    return json.dumps([*zip(*columns, strict=True)], default=_as_text, ensure_ascii=False)
+
+
+def _prepared(
+    rows: Sequence[_Values], name: str, convert: Callable[[Any], Any] | None
+) -> list[Any]:
+    values = [row[name] for row in rows]
+    return [*map(convert, values)] if convert else values
+
+
+def _check(dialect: sa.Dialect, kind: Any) -> Callable[[Any], Any] | None:
+    """What a type of our own makes of a value; the others are as they are in JSON."""
+    return kind.bind_processor(dialect) if isinstance(kind, sa.types.TypeDecorator) else None
+
+
+def _as_text(value: Any) -> str:
+    """A time as the servers read it."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(' ', 'microseconds')
+    raise ValueError(f'{value!r} has no place in a column')
+
+
+@functools.lru_cache
+def _statement(
+    dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]
+) -> tuple[str, Sequence[str]]:
+    """The text, and the columns in the order in which it has their places."""
+    compiled = table.insert().inline().compile(dialect=dialect, column_keys=names)
+    return str(compiled), compiled.positiontup or ()
+
+
+@functools.lru_cache
+def _from_document(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
+    columns = ', '.join(
+        # What does not fit would be NULL otherwise.
+        f"`{name}` {table.c[name].type.compile(dialect)} PATH '$[{place}]' ERROR ON ERROR"
+        for place, name in enumerate(names)
+    )
+    query = f"SELECT document.* FROM JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS document"
+    selected = sa.text(query).columns(*(table.c[name] for name in names))
+    return table.insert().from_select(names, selected)
