@@ -64,12 +64,11 @@ class Ours:
         result = InstanceMappingList.create_bulk(self._context, mappings)
         assert result['created'] == len(mappings)
 
-    prepare_create_bulk_and_read = prepare_create_bulk
+    prepare_create_bulk_with_ids = prepare_create_bulk
 
-    def create_bulk_and_read(self, mappings: list[InstanceMapping]) -> None:
-        self.create_bulk(mappings)
-        uuids = [mapping.instance_uuid for mapping in mappings]
-        self.hundred(uuids)
+    def create_bulk_with_ids(self, mappings: list[InstanceMapping]) -> None:
+        result = InstanceMappingList.create_bulk(self._context, mappings, with_ids=True)
+        assert len(result['ids']) == len(mappings)
 
     def prepare_save(self, instance_uuid: str) -> tuple[InstanceMapping]:
         mapping = InstanceMapping.get_by_instance_uuid(self._context, instance_uuid)
@@ -80,16 +79,13 @@ class Ours:
         mapping.save()
 
     def statements(self, path: str, *arguments: Any) -> list[tuple[str, Any]]:
-        """What a path reads from the database: each statement with its parameters.
-
-        Whoever was asked this is no longer as fast: it goes on telling of each statement.
-        """
+        """What a path reads from the database: each statement with its parameters."""
         sent: list[tuple[str, Any]] = []
 
         def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
             sent.append((statement, parameters))
 
-        reader = engine.manager().reader.get_engine()
+        reader = engine.reader_engine()
         sa.event.listen(reader, 'before_cursor_execute', note)
         getattr(self, path)(*arguments)
         sa.event.remove(reader, 'before_cursor_execute', note)
