@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 import contextlib
 import dataclasses
 import datetime
+import logging
 import os
 import threading
 import time
@@ -19,7 +20,6 @@ from typing import Any
 from oslo_config import cfg
 from oslo_db import options as oslo_db_options
 from oslo_db.sqlalchemy import enginefacade
-from oslo_log import log as logging
 
 from nova_cellmap import exception
 from nova_cellmap import rpc

@@ -4,12 +4,12 @@
 from collections.abc import Collection
 import dataclasses
 import datetime
+import logging
 import os
 import threading
 import time
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
 from nova_cellmap.cells import connections
 from nova_cellmap.objects.cell_mapping import CellMapping

@@ -4,8 +4,7 @@
 from collections.abc import Callable
 import dataclasses
 import functools
-
-from oslo_log import log as logging
+import logging
 
 from nova_cellmap.cells import database
 from nova_cellmap.cells import run as cells_run

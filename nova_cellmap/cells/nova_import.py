@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 import dataclasses
 import datetime
 import functools
-
-from oslo_log import log as logging
+import logging
 
 from nova_cellmap.cells import nova_api
 from nova_cellmap.cells import run as cells_run

@@ -3,10 +3,10 @@
 
 from collections.abc import Iterator
 import contextlib
+import logging
 from typing import Any
 
 from oslo_config import cfg
-from oslo_log import log as logging
 from oslo_utils import uuidutils
 import sqlalchemy as sa
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent import futures
 import contextlib
 import dataclasses
+import logging
 import sys
 from typing import Protocol, TypeVar
-
-from oslo_log import log as logging
 
 from nova_cellmap.db import api as db_api
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 import dataclasses
 import datetime
 import enum
+import logging
 import queue
 import threading
 import time
@@ -25,7 +26,6 @@ from typing import Any, ClassVar, Concatenate, Generic, Literal, NoReturn, Param
 
 from oslo_config import cfg
 from oslo_db import exception as db_exc
-from oslo_log import log as logging
 
 from nova_cellmap import exception
 from nova_cellmap.cells import health

@@ -8,12 +8,11 @@ its own threads.
 
 import collections
 from collections.abc import Callable
+import logging
 import os
 import threading
 import time
 from typing import NamedTuple
-
-from oslo_log import log as logging
 
 from nova_cellmap.cells import connections
 from nova_cellmap.objects.cell_mapping import CellMapping

@@ -4,9 +4,9 @@
 from collections.abc import Callable
 import functools
 import inspect
+import logging
 from typing import Any, NoReturn
 
-from oslo_log import log as logging
 import oslo_messaging
 from oslo_utils import versionutils
 from oslo_versionedobjects import exception as library_exception

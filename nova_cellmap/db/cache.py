@@ -24,6 +24,7 @@ import datetime
 import functools
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -32,7 +33,6 @@ import time
 from typing import Any
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
 from nova_cellmap import exception
 from nova_cellmap.db import memcached

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 import dataclasses
 import hashlib
+import logging
 import threading
 import time
 from typing import Any, TypeVar
 
 from oslo_config import cfg
-from oslo_log import log as logging
 
 from nova_cellmap import exception
 

@@ -2,9 +2,9 @@
 """A cell: its name, its database and its message queue."""
 
 from collections.abc import Mapping
+import logging
 from typing import Any, Self
 
-from oslo_log import log as logging
 from oslo_utils import uuidutils
 from oslo_utils import versionutils
 from oslo_versionedobjects import fields as library_fields
