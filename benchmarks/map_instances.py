@@ -27,10 +27,13 @@ _DATABASES = ('sqlite', 'mariadb')
 _SQLITE_SIZES = {'cell0': 75, 'cell1': 1500, 'cell2': 1050}
 # What a server does unless somebody tells it otherwise: on disk at each commit.
 _DURABLE = {'innodb_flush_log_at_trx_commit': 1}
+# Of the rate of reading the cell alone.
+_READING_GOAL = 0.5
 # The batches that Nova makes where it is given no --max-count.
 _NOVA_BATCH = 50
 _LOOP = 'mapping alone'
 _COMMAND = 'whole command'
+_READING = 'reading alone'
 _KINDS = (_LOOP, _COMMAND)
 _COLUMNS = ('>mapped', '>seconds', '>instances a second', '>by CPU time')
 
@@ -118,7 +121,10 @@ def _on_mariadb(options: argparse.Namespace, nova: common.Environment) -> dict[s
         deployment.on_mariadb(Path(folder), nova, server, sizes) as cloud,
     ):
         common.say(f'MariaDB: {cloud.total:,} instances')
-        measures = _measures(cloud, options.nova_count)
+        measures: common.Measures = {
+            **_measures(cloud, options.nova_count),
+            _READING: functools.partial(_read_in_worker, cloud),
+        }
         samples = common.interleaved(options.mariadb_rounds, measures)
         _check_same(cloud, options.nova_count)
         growing = _growth_measures(cloud, options)
@@ -175,11 +181,19 @@ def _map_in_worker(
         'cells': list(side.cells.values()),
         'max_count': max_count,
         'batch_size': batch_size,
+        'only_read': False,
     }
     answer = common.run_worker(side.environment, side.worker, task)
     return common.Sample(
         _checked_count(cloud, side, max_count), answer['seconds'], answer['cpu_seconds']
     )
+
+
+def _read_in_worker(cloud: deployment.Deployment) -> common.Sample:
+    side = cloud.ours
+    task = {'config': str(side.config), 'cells': list(side.cells.values()), 'only_read': True}
+    answer = common.run_worker(side.environment, side.worker, task)
+    return common.Sample(cloud.total, answer['seconds'], answer['cpu_seconds'])
 
 
 def _map_by_command(
@@ -222,6 +236,8 @@ def _print_comparison(title: str, samples: Samples, *notes: str) -> None:
         theirs, ours = _pair(samples, kind)
         rows.append(_row(kind, common.NOVA, theirs))
         rows.append(_row('', common.OURS, ours, common.times_as_fast(ours, theirs).render('.1f')))
+    if _READING in samples:
+        rows.append(_row(_READING, common.OURS, samples[_READING]))
     columns = ('', '', *_COLUMNS, '>times Nova')
     common.print_table(title, columns, rows, (_how(samples), *_verdicts(samples), *notes))
 
@@ -261,6 +277,11 @@ def _verdicts(samples: Samples) -> list[str]:
         ratio = common.times_as_fast(ours, theirs).median
         word = 'reached' if ratio >= GOAL else 'missed'
         lines.append(f'{kind}: {ratio:.1f} times Nova; the goal of {GOAL} is {word}')
+    if _READING in samples:
+        ratio = common.times_as_fast(_pair(samples, _LOOP)[1], samples[_READING]).median
+        word = 'reached' if ratio >= _READING_GOAL else 'missed'
+        goal = f'the goal of {_READING_GOAL} is {word}'
+        lines.append(f'{_LOOP}: {ratio:.2f} of the rate of {_READING}; {goal}')
     theirs, ours = map(common.by_cpu, _pair(samples, _LOOP))
     ratio = common.times_as_fast(ours, theirs).median
     lines.append(f"{_LOOP}, by the processes' own CPU time, without a server's: {ratio:.1f} times")
