@@ -26,14 +26,11 @@ import datetime
 import enum
 import functools
 import itertools
-import re
 import sys
 import time
 from typing import (
     Any,
-    Concatenate,
     Final,
-    NamedTuple,
     NotRequired,
     ParamSpec,
     Protocol,
@@ -42,7 +39,6 @@ from typing import (
     cast,
 )
 
-from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
 from oslo_utils import timeutils
 import sqlalchemy as sa
@@ -52,11 +48,14 @@ from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import cache
-from nova_cellmap.db import changes
 from nova_cellmap.db import engine
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
 from nova_cellmap.db import prepared
+from nova_cellmap.db import transaction
+from nova_cellmap.db.transaction import Connected
+from nova_cellmap.db.transaction import reads
+from nova_cellmap.db.transaction import writes
 
 Row = dict[str, Any]
 # The uuid of an instance, and what is said of it, as `fact` puts it.
@@ -145,226 +144,9 @@ class CellBulkResult(TypedDict):
     taken: dict[str, tuple[str, str]]
 
 
-# Transactions and their errors.
-
-
-@contextlib.contextmanager
-def reader(context: RequestContext) -> Iterator[None]:
-    """A block whose reads share one connection.
-
-    Each statement sees what was committed when it began: the block is no snapshot.
-    """
-    with _errors_translated(), engine.reader(context):
-        yield
-
-
-@contextlib.contextmanager
-def writer(context: RequestContext) -> Iterator[None]:
-    """A block whose writes become visible together at its end, or not at all."""
-    with _errors_translated():
-        if _in_transaction(context):
-            with engine.writer(context):
-                yield
-            return
-        with (
-            changes.noted() as noted,
-            engine.writer(context),
-            _noting(context.connection, noted),
-        ):
-            yield
-
-
-class Connected(Protocol):
-    """A context, so far as a function that reads or writes has to know: its connection is open."""
-
-    @property
-    def connection(self) -> sa.Connection: ...
-
-
-class _Reading:
-    """One read outside of any block. What oslo.db sets up for a block takes as long as it."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
-        self._connection: sa.Connection | None = None
-
-    @property
-    def connection(self) -> sa.Connection:
-        if self._connection is None:
-            self._connection = self.engine.connect()
-        return self._connection
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
-class _Writing(NamedTuple):
-    """One transaction outside of any block."""
-
-    connection: sa.Connection
-
-
-def reads(
-    function: Callable[Concatenate[Connected, _P], _T],
-) -> Callable[Concatenate[RequestContext, _P], _T]:
-    """Run *function* with ``context.connection`` open for reading, and try it again."""
-
-    @functools.wraps(function)
-    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if _in_transaction(context):
-            with _errors_translated():
-                return function(context, *args, **kwargs)
-
-        def attempt() -> _T:
-            reading = _Reading(engine.reader_engine())
-            try:
-                return function(reading, *args, **kwargs)
-            finally:
-                reading.close()
-
-        return _run(attempt)
-
-    return call
-
-
-def writes(
-    function: Callable[Concatenate[Connected, _P], _T],
-) -> Callable[Concatenate[RequestContext, _P], _T]:
-    """Run *function* with ``context.connection`` in a transaction, and try it again."""
-
-    @functools.wraps(function)
-    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        if _in_transaction(context):
-            with _errors_translated(), engine.writer(context):
-                return function(context, *args, **kwargs)
-
-        def attempt() -> _T:
-            with changes.noted() as noted:
-                try:
-                    with engine.writer_engine().begin() as connection, _noting(connection, noted):
-                        result = function(_Writing(connection), *args, **kwargs)
-                except db_exc.DBConnectionError:
-                    if not noted.is_committing:
-                        raise
-                    raise exception.DatabaseUnreachable(
-                        reason='the connection was lost during a commit, '
-                        'which may or may not have been made'
-                    ) from None
-            return result
-
-        return _run(attempt)
-
-    return call
-
-
-def _run(attempt: Callable[[], _T]) -> _T:
-    with _errors_translated():
-        try:
-            return attempt()
-        except Exception as error:
-            return _retry(error, attempt)
-
-
-def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
-    """Try again after a *first* error, if it is one of those that go away."""
-    # What oslo.db makes of a function costs more than a read, and few need it: so it meets
-    # the first error when it calls.
-    failures = [first]
-
-    def again() -> _T:
-        if failures:
-            raise failures.pop()
-        return attempt()
-
-    retry = oslo_db_api.wrap_db_retry(
-        retry_on_disconnect=True,
-        retry_on_deadlock=True,
-        # A server that is being restarted: oslo.db leaves these as they are.
-        exception_checker=_is_from_connecting,
-        **engine.retry_settings(),
-    )
-    result: _T = retry(again)()
-    return result
-
-
-@contextlib.contextmanager
-def _noting(connection: sa.Connection, noted: changes.Changes) -> Iterator[None]:
-    """A block that is all of a transaction but its commit."""
-    info = connection.info
-    info[_CHANGES] = noted
-    try:
-        yield
-    finally:
-        info.pop(_CHANGES, None)
-    noted.is_committing = True
-
-
-# Under this a connection knows what its transaction changes.
-_CHANGES = 'nova_cellmap_changes'
-
-
-def _changes(context: Connected) -> changes.Changes:
-    # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
-    return _noted(context) or changes.Changes()
-
-
-def _noted(context: Connected) -> changes.Changes | None:
-    """What the transaction has changed; None where there is no transaction."""
-    if isinstance(context, _Reading):
-        return None
-    noted: changes.Changes | None = context.connection.info.get(_CHANGES)
-    return noted
-
-
-def _in_transaction(context: RequestContext) -> bool:
-    try:
-        return context.transaction_ctx is not None
-    except db_exc.NoEngineContextEstablished:
-        return False
-
-
-@contextlib.contextmanager
-def _errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except (
-        db_exc.DBError,
-        db_exc.DBInvalidUnicodeParameter,
-        db_exc.RetryRequest,
-        sa.exc.SQLAlchemyError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise _translated(error) from error
-
-
-def _translated(error: Exception) -> exception.CellMapError:
-    """What callers may know of an error of oslo.db, SQLAlchemy or the driver."""
-    # SQLAlchemy wraps the driver's error, and oslo.db wraps that, though not always.
-    wrapped = getattr(error, 'inner_exception', None) or error
-    cause = getattr(wrapped, 'orig', None) or wrapped
-    if isinstance(error, db_exc.DBConnectionError) or _is_from_connecting(wrapped):
-        return exception.DatabaseUnreachable(reason=str(cause).strip())
-    if isinstance(error, (db_exc.DBDeadlock, db_exc.RetryRequest)):
-        return exception.DatabaseBusy()
-    if _MISSING.search(str(cause)):
-        return exception.SchemaMissing(database=engine.shown_url())
-    if isinstance(wrapped, sa.exc.DataError) or not isinstance(wrapped, sa.exc.DBAPIError):
-        # Drivers refuse some values before they ask the server.
-        return exception.InvalidInput(reason=str(cause))
-    return exception.DatabaseError(reason=str(cause))
-
-
-_MISSING = re.compile(
-    r'no such (table|column)|has no column|unknown column|'
-    r"(relation|column|table) .*(does not|doesn't) exist",
-    re.IGNORECASE,
-)
-
-
-def _is_from_connecting(error: Exception) -> bool:
-    return isinstance(error, sa.exc.OperationalError) and error.statement is None
+# Blocks, for callers.
+reader = transaction.reader
+writer = transaction.writer
 
 
 def concurrent_writers() -> int:
@@ -387,7 +169,7 @@ def cell_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
     values = _known(_CELL_NAMES, values, required=_CELL_REQUIRED)
     with _cell_is_unique(values):
         context.connection.execute(_cells.insert().values(created_at=_now(), **values))
-    _changes(context).note_cells()
+    transaction.changes_of(context).note_cells()
     return _get_cell(context, values['uuid'])
 
 
@@ -441,7 +223,7 @@ def _insert_cell(context: Connected, values: Row) -> None:
     except db_exc.DBDuplicateEntry as error:
         # Somebody added it, or took its name, since we looked. Look again.
         raise db_exc.RetryRequest(error) from error
-    _changes(context).note_cells()
+    transaction.changes_of(context).note_cells()
 
 
 @reads
@@ -508,7 +290,7 @@ def cell_mapping_update(context: Connected, uuid: str, values: Mapping[str, Any]
     query = _cells.update().where(_cells.c.uuid == uuid).values(updated_at=_now(), **values)
     with _cell_is_unique(values):
         context.connection.execute(query)
-    _changes(context).note_cells()
+    transaction.changes_of(context).note_cells()
     return _get_cell(context, uuid)
 
 
@@ -524,7 +306,7 @@ def cell_mapping_destroy(context: Connected, uuid: str) -> None:
         raise exception.CellMappingInUse(uuid=uuid) from None
     if not result.rowcount:
         raise exception.CellMappingNotFound(cell=uuid)
-    _changes(context).note_cells()
+    transaction.changes_of(context).note_cells()
 
 
 def _get_cell(context: Connected, uuid: str) -> Row:
@@ -610,7 +392,7 @@ def instance_mapping_update(
     with _cell_is_there(values):
         result = context.connection.execute(query.values(updated_at=_now(), **values))
     if result.rowcount:
-        _changes(context).note_mappings([instance_uuid])
+        transaction.changes_of(context).note_mappings([instance_uuid])
     row = _get_mapping(context, instance_uuid)
     if not result.rowcount:
         raise exception.InstanceMappingConflict(
@@ -628,20 +410,20 @@ def instance_mapping_destroy(context: Connected, instance_uuid: str) -> None:
     query = _mappings.delete().where(_mappings.c.instance_uuid == instance_uuid)
     if not context.connection.execute(query).rowcount:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
-    _changes(context).note_mappings([instance_uuid])
+    transaction.changes_of(context).note_mappings([instance_uuid])
 
 
 def _cache(context: RequestContext) -> cache.Cache | None:
     """What a lookup may use. A transaction has to see what it has changed itself."""
     current = cache.current()
-    return None if current is None or _in_transaction(context) else current
+    return None if current is None or transaction.is_open(context) else current
 
 
 @reads
 def _read_mapping(context: Connected, instance_uuid: str) -> Row:
     if not known_cells.known().are_fresh:
         return _get_mapping(context, instance_uuid)
-    rows = _rows(context, _LOOKUP, {'uuid': instance_uuid})
+    rows = transaction.rows(context, _LOOKUP, {'uuid': instance_uuid})
     if not rows:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
     return _with_cells(context, rows)[0]
@@ -863,14 +645,14 @@ def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
 
 
 def _known_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
-    noted = _noted(context)
+    noted = transaction.noted(context)
     # A transaction has to see what it has changed itself, and nobody else has to.
     return {} if noted is not None and noted.have_cells else known_cells.known().get(uuids)
 
 
 def _since(context: Connected) -> tuple[int, float] | None:
     """What there is to say of cells before they are read; None where they are not for others."""
-    noted = _noted(context)
+    noted = transaction.noted(context)
     if noted is None:
         return known_cells.known().generation, time.monotonic()
     # A transaction may see what was when it began.
@@ -1168,7 +950,7 @@ def _change(
     """
     changed = 0
     for chunk in _chunks(uuids):
-        if _changes(context).are_cached:
+        if transaction.changes_of(context).are_cached:
             chunk = _lock(context, where, chunk)
         of_chunk = _mappings.c.instance_uuid.in_(chunk)
         changed += context.connection.execute(query.where(of_chunk)).rowcount
@@ -1184,7 +966,7 @@ def _lock(
     """
     query = sa.select(_mappings.c.instance_uuid).where(_mappings.c.instance_uuid.in_(uuids))
     locked = list(context.connection.execute(query.where(*where).with_for_update()).scalars())
-    _changes(context).note_mappings(locked)
+    transaction.changes_of(context).note_mappings(locked)
     return locked
 
 
@@ -1201,7 +983,7 @@ def _as_if_new(
     beforehand costs it a fifth of its time. Within a caller's transaction there is only
     one try, since a statement that fails there may end the transaction.
     """
-    if not _in_transaction(context):
+    if not transaction.is_open(context):
         with contextlib.suppress(_NotAllNewError):
             return attempt(True)
     turn(None)
@@ -1401,13 +1183,15 @@ def _page(
     _check_limit(limit)
     values = dict(filters)
     if marker is not None:
-        found = _rows(context, _marker_query(table, *filters), {**filters, 'marker': marker})
+        found = transaction.rows(
+            context, _marker_query(table, *filters), {**filters, 'marker': marker}
+        )
         if not found:
             raise exception.MarkerNotFound(marker=marker)
         values['last_id'] = found[0]['id']
     if limit is not None:
         values['limit'] = limit
-    return _rows(context, _page_query(table, *values), values)
+    return transaction.rows(context, _page_query(table, *values), values)
 
 
 @functools.cache
@@ -1444,56 +1228,6 @@ _FILTERS: dict[str, sa.ColumnElement[bool]] = {
         .distinct()
     ),
 }
-
-
-def _rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
-    """What a query finds: by way of the driver, but in a transaction.
-
-    Whatever goes wrong there SQLAlchemy is asked as well: it knows what it was, and connects
-    anew where the connection was lost.
-    """
-    rows = None
-    if isinstance(context, _Reading):
-        rows = _rows_of_pool(context.engine, query, values)
-    elif engine.only_reads(context.connection.engine):
-        rows = _rows_by_driver(context.connection, query, values)
-    if rows is None:
-        rows = [dict(row) for row in context.connection.execute(query.select, values).mappings()]
-    return rows
-
-
-def _rows_of_pool(
-    reader: sa.Engine, query: prepared.Query, values: Mapping[str, Any]
-) -> list[Row] | None:
-    if engine.is_watched(reader):
-        return None
-    connection = None
-    try:
-        connection = reader.raw_connection()
-        rows = query.rows(connection, reader.dialect, values)
-    except BaseException as error:
-        if connection is not None:
-            # What may still come over it is nobody else's.
-            connection.invalidate()
-        if isinstance(error, Exception):
-            return None
-        raise
-    connection.close()
-    return rows
-
-
-def _rows_by_driver(
-    connection: sa.Connection, query: prepared.Query, values: Mapping[str, Any]
-) -> list[Row] | None:
-    if engine.is_watched(connection.engine):
-        return None
-    try:
-        return query.rows(connection.connection, connection.dialect, values)
-    except Exception:
-        return None
-    except BaseException:
-        connection.invalidate()
-        raise
 
 
 def _check_limit(limit: int | None) -> None:

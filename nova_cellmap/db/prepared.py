@@ -7,7 +7,8 @@ is read all the time is compiled by SQLAlchemy once, and from then on the driver
 text. The values become what SQLAlchemy's types make of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +16,24 @@ import sqlalchemy as sa
 Row = dict[str, Any]
 
 _Convert = Callable[[Any], Any]
+
+_on = True
+
+
+def is_on() -> bool:
+    """Whether the driver is to be given statements."""
+    return _on
+
+
+@contextlib.contextmanager
+def off() -> Iterator[None]:
+    """Have SQLAlchemy do everything, for tests that compare the two."""
+    global _on
+    before, _on = _on, False
+    try:
+        yield
+    finally:
+        _on = before
 
 
 class _Statement(NamedTuple):
@@ -92,6 +111,6 @@ def _adapted(kind: Any, dialect: sa.Dialect) -> Any:
 
 
 def _converters(
-    pairs: Any,
+    pairs: Iterable[tuple[str, _Convert | None]],
 ) -> tuple[tuple[str, _Convert], ...]:
     return tuple((name, convert) for name, convert in pairs if convert is not None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Objects without their short ways, where NOVA_CELLMAP_TEST_STOCK_PATHS is set.
+"""Objects and queries without their short ways, where NOVA_CELLMAP_TEST_STOCK_PATHS is set.
 
 ``python -m nova_cellmap.tests.stock_paths`` is then a conductor without them.
 """
@@ -14,10 +14,12 @@ CONDUCTOR = 'nova_cellmap.cli.conductor'
 _switched = contextlib.ExitStack()
 
 if os.environ.get('NOVA_CELLMAP_TEST_STOCK_PATHS'):
+    from nova_cellmap.db import prepared
     from nova_cellmap.objects import fast
 
     CONDUCTOR = 'nova_cellmap.tests.stock_paths'
     _switched.enter_context(fast.off())
+    _switched.enter_context(prepared.off())
 
 if __name__ == '__main__':
     from nova_cellmap.cli import conductor

@@ -198,11 +198,11 @@ class Race:
 
 def _count_reads(report: Report) -> None:
     """Have the process count the rows that the database gives it, and take its time."""
-    get_mapping, get_mappings = api._get_mapping, api._get_mappings
+    read_mapping, get_mappings = api._read_mapping, api._get_mappings
 
     def count_one(context: RequestContext, uuid: str) -> api.Row:
         report.read += 1
-        row = get_mapping(context, uuid)
+        row = read_mapping(context, uuid)
         _dawdle()
         return row
 
@@ -212,7 +212,7 @@ def _count_reads(report: Report) -> None:
         _dawdle()
         return rows
 
-    mock.patch.object(api, '_get_mapping', count_one).start()
+    mock.patch.object(api, '_read_mapping', count_one).start()
     mock.patch.object(api, '_get_mappings', count_many).start()
 
 

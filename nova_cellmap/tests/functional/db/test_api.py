@@ -10,6 +10,7 @@ import gc
 import os
 import threading
 from typing import Any
+from unittest import mock
 
 import hypothesis
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import models
+from nova_cellmap.db import transaction
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 
@@ -799,6 +801,15 @@ class _Failures(_Case):
         self.cut_all_connections()
         self.map()
 
+    def test_a_block_that_writes_begins_with_a_connection_that_is_good(self) -> None:
+        uuid = self.map()
+        self.cut_all_connections()
+        # As if the ones in the pool had rested there.
+        with mock.patch.object(engine, '_REST_SECONDS', 0), api.writer(self.context):
+            api.instance_mapping_update(self.context, uuid, {'project_id': 'new'})
+        row = api.instance_mapping_get_by_instance_uuid(self.context, uuid)
+        self.assertEqual('new', row['project_id'])
+
     def test_a_connection_lost_within_a_write_is_met_by_a_second_try(self) -> None:
         uuid = self.map()
         cuts = iter([True, False])
@@ -842,7 +853,7 @@ class _Failures(_Case):
         def cross(number: int) -> None:
             first, second = [(one, two), (two, one)][number]
 
-            @api.writes
+            @transaction.writes
             def both(ctxt: Any) -> None:
                 tries.append(number)
                 ctxt.connection.execute(claim(first, number))

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections and transactions for the function layer, and what their errors mean.
+
+A function of the layer is decorated with :func:`reads` or :func:`writes`. Within a block of
+:func:`reader` or :func:`writer` it takes the block's connection; outside of one it is given one,
+and is tried again where that was lost, or where it met a deadlock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import functools
+import re
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from oslo_db import api as oslo_db_api
+from oslo_db import exception as db_exc
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import changes
+from nova_cellmap.db import engine
+from nova_cellmap.db import prepared
+
+Row = dict[str, Any]
+_P = ParamSpec('_P')
+_T = TypeVar('_T')
+
+
+@contextlib.contextmanager
+def reader(context: RequestContext) -> Iterator[None]:
+    """A block whose reads share one connection.
+
+    Each statement sees what was committed when it began: the block is no snapshot.
+    """
+    with _errors_translated(), engine.reader(context):
+        yield
+
+
+@contextlib.contextmanager
+def writer(context: RequestContext) -> Iterator[None]:
+    """A block whose writes become visible together at its end, or not at all."""
+    with _errors_translated():
+        if is_open(context):
+            with engine.writer(context):
+                yield
+            return
+        with (
+            changes.noted() as noted,
+            engine.writer(context),
+            _noting(context.connection, noted),
+        ):
+            yield
+
+
+class Connected(Protocol):
+    """A context, so far as a function that reads or writes has to know: its connection is open."""
+
+    @property
+    def connection(self) -> sa.Connection: ...
+
+
+class _Reading:
+    """One read outside of any block. What oslo.db sets up for a block takes as long as it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._connection: sa.Connection | None = None
+
+    @property
+    def connection(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = self.engine.connect()
+        return self._connection
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class _Writing(NamedTuple):
+    """One transaction outside of any block."""
+
+    connection: sa.Connection
+
+
+def reads(
+    function: Callable[Concatenate[Connected, _P], _T],
+) -> Callable[Concatenate[RequestContext, _P], _T]:
+    """Run *function* with ``context.connection`` open for reading, and try it again."""
+
+    @functools.wraps(function)
+    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if is_open(context):
+            with _errors_translated():
+                return function(context, *args, **kwargs)
+
+        def attempt() -> _T:
+            reading = _Reading(engine.reader_engine())
+            try:
+                return function(reading, *args, **kwargs)
+            finally:
+                reading.close()
+
+        return _run(attempt)
+
+    return call
+
+
+def writes(
+    function: Callable[Concatenate[Connected, _P], _T],
+) -> Callable[Concatenate[RequestContext, _P], _T]:
+    """Run *function* with ``context.connection`` in a transaction, and try it again."""
+
+    @functools.wraps(function)
+    def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if is_open(context):
+            with _errors_translated(), engine.writer(context):
+                return function(context, *args, **kwargs)
+
+        def attempt() -> _T:
+            with changes.noted() as noted:
+                try:
+                    with engine.writer_engine().begin() as connection, _noting(connection, noted):
+                        result = function(_Writing(connection), *args, **kwargs)
+                except db_exc.DBConnectionError:
+                    if not noted.is_committing:
+                        raise
+                    raise exception.DatabaseUnreachable(
+                        reason='the connection was lost during a commit, '
+                        'which may or may not have been made'
+                    ) from None
+            return result
+
+        return _run(attempt)
+
+    return call
+
+
+def _run(attempt: Callable[[], _T]) -> _T:
+    with _errors_translated():
+        try:
+            return attempt()
+        except Exception as error:
+            return _retry(error, attempt)
+
+
+def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
+    """Try again after a *first* error, if it is one of those that go away."""
+    # What oslo.db makes of a function costs more than a read, and few need it: so it meets
+    # the first error when it calls.
+    failures = [first]
+
+    def again() -> _T:
+        if failures:
+            raise failures.pop()
+        return attempt()
+
+    retry = oslo_db_api.wrap_db_retry(
+        retry_on_disconnect=True,
+        retry_on_deadlock=True,
+        # A server that is being restarted: oslo.db leaves these as they are.
+        exception_checker=_is_from_connecting,
+        **engine.retry_settings(),
+    )
+    result: _T = retry(again)()
+    return result
+
+
+@contextlib.contextmanager
+def _noting(connection: sa.Connection, noted: changes.Changes) -> Iterator[None]:
+    """A block that is all of a transaction but its commit."""
+    info = connection.info
+    info[_CHANGES] = noted
+    try:
+        yield
+    finally:
+        info.pop(_CHANGES, None)
+    noted.is_committing = True
+
+
+# Under this a connection knows what its transaction changes.
+_CHANGES = 'nova_cellmap_changes'
+
+
+def changes_of(context: Connected) -> changes.Changes:
+    """Where to note what is changed."""
+    # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
+    return noted(context) or changes.Changes()
+
+
+def noted(context: Connected) -> changes.Changes | None:
+    """What the transaction has changed; None where there is no transaction."""
+    if isinstance(context, _Reading):
+        return None
+    noted: changes.Changes | None = context.connection.info.get(_CHANGES)
+    return noted
+
+
+def is_open(context: RequestContext) -> bool:
+    """Whether the context is in a block."""
+    try:
+        return context.transaction_ctx is not None
+    except db_exc.NoEngineContextEstablished:
+        return False
+
+
+@contextlib.contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except (
+        db_exc.DBError,
+        db_exc.DBInvalidUnicodeParameter,
+        db_exc.RetryRequest,
+        sa.exc.SQLAlchemyError,
+        ValueError,
+        OverflowError,
+    ) as error:
+        raise _translated(error) from error
+
+
+def _translated(error: Exception) -> exception.CellMapError:
+    """What callers may know of an error of oslo.db, SQLAlchemy or the driver."""
+    # SQLAlchemy wraps the driver's error, and oslo.db wraps that, though not always.
+    wrapped = getattr(error, 'inner_exception', None) or error
+    cause = getattr(wrapped, 'orig', None) or wrapped
+    if isinstance(error, db_exc.DBConnectionError) or _is_from_connecting(wrapped):
+        return exception.DatabaseUnreachable(reason=str(cause).strip())
+    if isinstance(error, (db_exc.DBDeadlock, db_exc.RetryRequest)):
+        return exception.DatabaseBusy()
+    if _MISSING.search(str(cause)):
+        return exception.SchemaMissing(database=engine.shown_url())
+    if isinstance(wrapped, sa.exc.DataError) or not isinstance(wrapped, sa.exc.DBAPIError):
+        # Drivers refuse some values before they ask the server.
+        return exception.InvalidInput(reason=str(cause))
+    return exception.DatabaseError(reason=str(cause))
+
+
+_MISSING = re.compile(
+    r'no such (table|column)|has no column|unknown column|'
+    r"(relation|column|table) .*(does not|doesn't) exist",
+    re.IGNORECASE,
+)
+
+
+def _is_from_connecting(error: Exception) -> bool:
+    return isinstance(error, sa.exc.OperationalError) and error.statement is None
+
+
+def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
+    """What a query finds: by way of the driver, but in a transaction.
+
+    Whatever goes wrong there SQLAlchemy is asked as well: it knows what it was, and connects
+    anew where the connection was lost.
+    """
+    found = None
+    if isinstance(context, _Reading):
+        if _is_direct(context.engine):
+            found = _rows_of_pool(context.engine, query, values)
+    elif engine.only_reads(context.connection.engine) and _is_direct(context.connection.engine):
+        found = _rows_of_block(context.connection, query, values)
+    if found is None:
+        found = [dict(row) for row in context.connection.execute(query.select, values).mappings()]
+    return found
+
+
+def _is_direct(reader: sa.Engine) -> bool:
+    return prepared.is_on() and not engine.is_watched(reader)
+
+
+def _rows_of_pool(
+    reader: sa.Engine, query: prepared.Query, values: Mapping[str, Any]
+) -> list[Row] | None:
+    connection = None
+    try:
+        connection = reader.raw_connection()
+        found = query.rows(connection, reader.dialect, values)
+    except BaseException as error:
+        if connection is not None:
+            # What may still come over it is nobody else's.
+            connection.invalidate()
+        if isinstance(error, Exception):
+            return None
+        raise
+    connection.close()
+    return found
+
+
+def _rows_of_block(
+    connection: sa.Connection, query: prepared.Query, values: Mapping[str, Any]
+) -> list[Row] | None:
+    try:
+        return query.rows(connection.connection, connection.dialect, values)
+    except Exception:
+        return None
+    except BaseException:
+        # Nor does this one go back to the pool: it is closed with the block.
+        connection.detach()
+        raise

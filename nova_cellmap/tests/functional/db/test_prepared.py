@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is read by way of the driver is what SQLAlchemy would have read."""
+
+import contextlib
+import datetime
+import itertools
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.db import api
+from nova_cellmap.db import engine
+from nova_cellmap.db import models
+from nova_cellmap.db import prepared
+from nova_cellmap.tests.functional import base
+
+_PROJECTS = ('p', 'é\'"\\%s:x')
+
+
+@base.on_each_database
+class Prepared(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.cells = [self.make_cell(name='one'), self.make_cell(name='two', disabled=True)]
+        rows = []
+        for number in range(12):
+            rows.append(
+                {
+                    'instance_uuid': base.new_uuid(),
+                    'cell_uuid': [None, *(cell.uuid for cell in self.cells)][number % 3],
+                    'project_id': _PROJECTS[number % 2],
+                    'user_id': ['u', None][number % 2],
+                    'queued_for_delete': [False, True, None][number % 3],
+                    'created_at': datetime.datetime(2020, 2, 29, 23, 59, number),
+                    'updated_at': [None, datetime.datetime(1970, 1, 1)][number % 2],
+                }
+            )
+        self.execute(sa.insert(models.instance_mapping).values(rows))
+        self.uuids = [str(row['instance_uuid']) for row in rows]
+
+    def assert_same(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answers and errors are the same, and so are their types."""
+        results = []
+        for switch in (prepared.off, contextlib.nullcontext):
+            for block in (contextlib.nullcontext, api.reader):
+                with switch(), block(self.context):
+                    results.append(_outcome(function, self.context, *args, **kwargs))
+        for other in results[1:]:
+            self.assertEqual(repr(results[0]), repr(other))
+        return results[0]
+
+    def test_a_lookup(self) -> None:
+        for uuid in self.uuids:
+            self.assert_same(api.instance_mapping_get_by_instance_uuid, uuid)
+        odd: Any = (base.new_uuid(), '', 'x\0', '\ud800', None, 5, b'x', [], 2**70)
+        for value in odd:
+            outcome = self.assert_same(api.instance_mapping_get_by_instance_uuid, value)
+            self.assertIsInstance(outcome, tuple)
+
+    def test_lists(self) -> None:
+        for project, cell, queued, limit, marker in itertools.product(
+            (None, *_PROJECTS, 'none'),
+            (None, self.cells[0].uuid),
+            (True, False),
+            (None, 0, 2, 50),
+            (None, self.uuids[4], 'x'),
+        ):
+            self.assert_same(
+                api.instance_mapping_get_all,
+                project_id=project,
+                cell_uuid=cell,
+                include_queued_for_delete=queued,
+                limit=limit,
+                marker=marker,
+            )
+        for number in (self.cells[0].id, 0):
+            self.assert_same(api.instance_mapping_get_by_cell_id, number, limit=3)
+
+    def test_lists_of_what_is_no_value(self) -> None:
+        odd: Any = (5, b'x', [], 'x\0', '\ud800', 2**70, True)
+        for value in odd:
+            self.assert_same(api.instance_mapping_get_all, project_id=value)
+            self.assert_same(api.instance_mapping_get_all, marker=value)
+            self.assert_same(api.instance_mapping_get_all, limit=value)
+
+    def test_cells(self) -> None:
+        for disabled, limit in itertools.product((None, True, False), (None, 1)):
+            self.assert_same(api.cell_mapping_get_all, disabled=disabled, limit=limit)
+        for project in (*_PROJECTS, 'none'):
+            self.assert_same(api.cell_mapping_get_by_project_id, project)
+
+    def test_what_is_interrupted_is_not_gone_on_with(self) -> None:
+        api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
+        for block in (None, api.reader):
+            with mock.patch.object(prepared, '_arguments', side_effect=KeyboardInterrupt):
+                self.assertRaises(KeyboardInterrupt, self.look_up, block)
+            # By another connection: on this one an answer could still be on its way.
+            self.look_up(block)
+        self.assertEqual(0, engine.reader_engine().pool.checkedout())  # type: ignore[attr-defined]
+
+    def look_up(self, block: Any) -> None:
+        def get() -> None:
+            # The cells are known, and so it goes by way of the driver.
+            api.instance_mapping_get_all(self.context)
+            api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
+
+        if block is None:
+            get()
+            return
+        with block(self.context):
+            get()
+
+    def test_what_was_changed_in_a_transaction_is_seen_there(self) -> None:
+        with api.writer(self.context):
+            api.instance_mapping_update(self.context, self.uuids[0], {'project_id': 'new'})
+            found = api.instance_mapping_get_all(self.context, project_id='new')
+            self.assertEqual(self.uuids[:1], [row['instance_uuid'] for row in found])
+        self.assertEqual(
+            'new',
+            api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])['project_id'],
+        )
+
+
+class Idle(base.TestCase):
+    kind = 'postgresql'
+
+    def test_no_transaction_is_left_open(self) -> None:
+        mapping = self.make_mapping(cell_mapping=self.make_cell())
+        for _ in range(3):
+            api.instance_mapping_get_by_instance_uuid(self.context, mapping.instance_uuid)
+        states = self.execute(
+            sa.text(
+                'SELECT DISTINCT state FROM pg_stat_activity'
+                ' WHERE datname = current_database() AND pid != pg_backend_pid()'
+            )
+        )
+        self.assertEqual([('idle',)], [tuple(row) for row in states])
+
+
+def _outcome(function: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except exception.CellMapError as error:
+        return type(error), str(error)
