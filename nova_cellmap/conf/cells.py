@@ -90,8 +90,8 @@ that cannot be reached or does not answer in time.""",
         default=10,
         min=0,
         help="""For how many seconds a process may go on with what it knows of a cell, such as its
-URLs, when it lists mappings or finds one in the cache; 0: not at all. What it changes itself
-it knows at once.""",
+URLs, when it looks mappings up or lists them; 0: not at all. What it changes itself it knows
+at once, and which cell an instance is in is never remembered here.""",
     ),
     cfg.BoolOpt(
         'caching',
