@@ -328,8 +328,7 @@ def _cell_is_unique(values: Mapping[str, Any]) -> Iterator[None]:
 # One instance's mapping.
 
 
-@writes
-def instance_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
+def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
     """Map an instance.
 
     :param values: ``instance_uuid`` and ``project_id``; perhaps ``cell_uuid``, ``user_id`` and
@@ -338,18 +337,30 @@ def instance_mapping_create(context: Connected, values: Mapping[str, Any]) -> Ro
     :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
     """
     row: Row = {'created_at': _now(), 'updated_at': None, **_complete(values)}
+    if transaction.is_direct(context):
+        with contextlib.suppress(transaction.Refused):
+            return _create_directly(context, row)
+    return _create(context, row)
+
+
+@writes
+def _create_directly(context: Connected, row: Row) -> Row:
+    number = transaction.insert(context, _INSERT, row)
+    return _with_cells(context, [{**row, 'id': number}])[0]
+
+
+@writes
+def _create(context: Connected, row: Row) -> Row:
     try:
         with _cell_is_there(row):
-            result = context.connection.execute(_INSERT, row)
+            result = context.connection.execute(_INSERT.insert, row)
     except db_exc.DBDuplicateEntry:
         raise exception.InstanceMappingExists(uuid=row['instance_uuid']) from None
-    row['id'] = cast(Any, result.inserted_primary_key)[0]
-    [row] = _with_cells(context, [row])
-    return row
+    number = cast(Any, result.inserted_primary_key)[0]
+    return _with_cells(context, [{**row, 'id': number}])[0]
 
 
-# Prepared once; each call only has other values.
-_INSERT = _mappings.insert()
+_INSERT = prepared.Insert(_mappings, [name for name in _MAPPING_COLUMNS if name != 'id'])
 
 
 def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:

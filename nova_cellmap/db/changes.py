@@ -25,7 +25,7 @@ class Changes:
         self.generation = known_cells.known().generation
         self.have_cells = False
         self._cache = cache.current()
-        self._token = cache.new_token()
+        self._token = b'' if self._cache is None else cache.new_token()
         self._uuids: set[str] = set()
 
     @property

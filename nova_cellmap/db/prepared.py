@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads whose statements are made once and then sent through the driver.
+"""Statements that are made once and then sent through the driver.
 
 To look a statement up among those that it has made, to prepare its parameters and to wrap its
 rows takes SQLAlchemy several times as long as a database needs to find a row by its key. So what
-is read all the time is compiled by SQLAlchemy once, and from then on the driver is given its
+is asked all the time is compiled by SQLAlchemy once, and from then on the driver is given its
 text. The values become what SQLAlchemy's types make of them.
 """
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 Row = dict[str, Any]
 
 _Convert = Callable[[Any], Any]
+_Converters = tuple[tuple[str, _Convert], ...]
 
 _on = True
 
@@ -37,16 +38,20 @@ def off() -> Iterator[None]:
 
 
 class _Statement(NamedTuple):
-    """A query in the words of one kind of database."""
+    """A statement in the words of one kind of database."""
 
     text: str
     # The parameters, in their order, and what is to be done to the values of some.
     parameters: tuple[str, ...]
     is_positional: bool
-    to_driver: tuple[tuple[str, _Convert], ...]
-    # The columns, in their order, and what is to be done to the values of some.
-    columns: tuple[str, ...]
-    from_driver: tuple[tuple[str, _Convert], ...]
+    converters: tuple[tuple[str, _Convert], ...]
+
+    def arguments(self, values: Mapping[str, Any]) -> Any:
+        if self.converters:
+            values = {**values, **{name: do(values[name]) for name, do in self.converters}}
+        if self.is_positional:
+            return tuple([values[name] for name in self.parameters])
+        return {name: values[name] for name in self.parameters}
 
 
 class Query:
@@ -57,7 +62,10 @@ class Query:
 
     def __init__(self, select: sa.Select[Any]) -> None:
         self.select = select
-        self._statements: dict[sa.Dialect, _Statement] = {}
+        columns = select.selected_columns
+        self._columns = tuple(column.name for column in columns)
+        self._types = {column.name: column.type for column in columns}
+        self._prepared: dict[sa.Dialect, tuple[_Statement, _Converters]] = {}
 
     def rows(
         self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect, values: Mapping[str, Any]
@@ -67,50 +75,75 @@ class Query:
         :raises: what the driver does, and ValueError for a value that a column does not take.
             SQLAlchemy knows what these errors mean: ask it the same.
         """
-        statement = self._statements.get(dialect) or self._prepare(dialect)
+        statement, converters = self._prepared.get(dialect) or self._prepare(dialect)
         cursor = connection.cursor()
-        dialect.do_execute(cursor, statement.text, _arguments(statement, values))
-        columns = statement.columns
+        dialect.do_execute(cursor, statement.text, statement.arguments(values))
+        columns = self._columns
         rows = [dict(zip(columns, row)) for row in cursor.fetchall()]  # noqa: B905 - it is slower
         cursor.close()
-        for name, convert in statement.from_driver:
+        for name, convert in converters:
             for row in rows:
                 row[name] = convert(row[name])
         return rows
 
-    def _prepare(self, dialect: sa.Dialect) -> _Statement:
-        compiled = self.select.compile(dialect=dialect)
-        binds = {name: bind.type for bind, name in compiled.bind_names.items()}
-        statement = self._statements[dialect] = _Statement(
-            text=str(compiled),
-            parameters=tuple(compiled.positiontup or binds),
-            is_positional=compiled.positional,
-            to_driver=_converters(
-                (name, _adapted(kind, dialect).bind_processor(dialect))
-                for name, kind in binds.items()
-            ),
-            columns=tuple(column.name for column in self.select.selected_columns),
-            from_driver=_converters(
-                (column.name, _adapted(column.type, dialect).result_processor(dialect, None))
-                for column in self.select.selected_columns
-            ),
+    def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Converters]:
+        converters = _converters(
+            (name, kind.dialect_impl(dialect).result_processor(dialect, None))
+            for name, kind in self._types.items()
         )
-        return statement
+        self._prepared[dialect] = _statement(self.select, dialect), converters
+        return self._prepared[dialect]
 
 
-def _arguments(statement: _Statement, values: Mapping[str, Any]) -> Any:
-    if statement.to_driver:
-        values = {**values, **{name: do(values[name]) for name, do in statement.to_driver}}
-    if statement.is_positional:
-        return tuple([values[name] for name in statement.parameters])
-    return {name: values[name] for name in statement.parameters}
+class Insert:
+    """Inserting a row with values for these columns, and none for its key.
+
+    :ivar insert: the same for SQLAlchemy
+    """
+
+    def __init__(self, table: sa.Table, columns: Iterable[str]) -> None:
+        self.insert = table.insert()
+        [self._key] = table.primary_key.columns
+        self._columns = tuple(columns)
+        self._prepared: dict[sa.Dialect, _Statement] = {}
+
+    def key(
+        self, connection: sa.PoolProxiedConnection, dialect: Any, values: Mapping[str, Any]
+    ) -> int:
+        """Insert by way of the driver; answer the key.
+
+        :raises: as :meth:`Query.rows`
+        """
+        statement = self._prepared.get(dialect) or self._prepare(dialect)
+        cursor = connection.cursor()
+        dialect.do_execute(cursor, statement.text, statement.arguments(values))
+        key: Any = (cursor.lastrowid,) if dialect.postfetch_lastrowid else cursor.fetchone()
+        cursor.close()
+        return int(key[0])
+
+    def _prepare(self, dialect: Any) -> _Statement:
+        insert = self.insert.inline()
+        if not dialect.postfetch_lastrowid:
+            insert = insert.returning(self._key)
+        self._prepared[dialect] = _statement(insert, dialect, self._columns)
+        return self._prepared[dialect]
 
 
-def _adapted(kind: Any, dialect: sa.Dialect) -> Any:
-    return kind.dialect_impl(dialect)
+def _statement(
+    statement: sa.Select[Any] | sa.Insert, dialect: sa.Dialect, columns: Iterable[str] = ()
+) -> _Statement:
+    compiled = statement.compile(dialect=dialect, column_keys=[*columns] or None)
+    types = {name: bind.type for bind, name in compiled.bind_names.items()}
+    return _Statement(
+        text=str(compiled),
+        parameters=tuple(compiled.positiontup or types),
+        is_positional=compiled.positional,
+        converters=_converters(
+            (name, kind.dialect_impl(dialect).bind_processor(dialect))
+            for name, kind in types.items()
+        ),
+    )
 
 
-def _converters(
-    pairs: Iterable[tuple[str, _Convert | None]],
-) -> tuple[tuple[str, _Convert], ...]:
+def _converters(pairs: Iterable[tuple[str, _Convert | None]]) -> _Converters:
     return tuple((name, convert) for name, convert in pairs if convert is not None)

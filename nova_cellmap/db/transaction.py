@@ -265,8 +265,33 @@ def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -
     return found
 
 
-def _is_direct(reader: sa.Engine) -> bool:
-    return prepared.is_on() and not engine.is_watched(reader)
+class Refused(Exception):
+    """What was to be done by way of the driver is to be begun anew, by SQLAlchemy."""
+
+
+def is_direct(context: RequestContext) -> bool:
+    """Whether a transaction of one's own may begin with :func:`insert`."""
+    return not is_open(context) and _is_direct(engine.writer_engine())
+
+
+def insert(context: Connected, query: prepared.Insert, values: Mapping[str, Any]) -> int:
+    """Insert a row by way of the driver; answer its key.
+
+    :raises: Refused, whatever goes wrong: SQLAlchemy knows what it is
+    """
+    connection = context.connection
+    try:
+        return query.key(connection.connection, connection.dialect, values)
+    except Exception as error:
+        raise Refused from error
+    except BaseException:
+        # What may still come over it is nobody else's: it is closed at the end.
+        connection.detach()
+        raise
+
+
+def _is_direct(engine_: sa.Engine) -> bool:
+    return prepared.is_on() and not engine.is_watched(engine_)
 
 
 def _rows_of_pool(

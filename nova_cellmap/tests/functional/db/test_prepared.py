@@ -94,7 +94,9 @@ class Prepared(base.TestCase):
     def test_what_is_interrupted_is_not_gone_on_with(self) -> None:
         api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
         for block in (None, api.reader):
-            with mock.patch.object(prepared, '_arguments', side_effect=KeyboardInterrupt):
+            with mock.patch.object(
+                prepared._Statement, 'arguments', side_effect=KeyboardInterrupt
+            ):
                 self.assertRaises(KeyboardInterrupt, self.look_up, block)
             # By another connection: on this one an answer could still be on its way.
             self.look_up(block)
@@ -111,6 +113,46 @@ class Prepared(base.TestCase):
             return
         with block(self.context):
             get()
+
+    def test_one_that_is_interrupted_is_not_created(self) -> None:
+        values = {'instance_uuid': base.new_uuid(), 'project_id': 'p'}
+        with _interrupted():
+            self.assertRaises(KeyboardInterrupt, api.instance_mapping_create, self.context, values)
+        self.assertEqual(0, engine.writer_engine().pool.checkedout())  # type: ignore[attr-defined]
+        api.instance_mapping_create(self.context, values)
+
+    def test_what_is_created_is_what_sqlalchemy_would_have_created(self) -> None:
+        def create(**values: Any) -> Any:
+            uuid = base.new_uuid()
+            outcome = _outcome(
+                api.instance_mapping_create,
+                self.context,
+                {'instance_uuid': uuid, 'project_id': 'p', **values},
+            )
+            if isinstance(outcome, dict):
+                read = api.instance_mapping_get_by_instance_uuid(self.context, uuid)
+                self.assertEqual(read, outcome)
+                # All but what no two have in common.
+                return {**outcome, 'id': None, 'instance_uuid': None, 'created_at': None}
+            return outcome
+
+        odd: Any = (
+            {},
+            {'cell_uuid': self.cells[0].uuid, 'user_id': 'u', 'queued_for_delete': True},
+            {'project_id': _PROJECTS[1]},
+            {'cell_uuid': base.new_uuid()[:-1] + 'x'},
+            {'instance_uuid': self.uuids[0]},
+            {'instance_uuid': 5},
+            {'project_id': '\ud800'},
+            {'project_id': 'x' * 256},
+            {'user_id': 'x\0'},
+            {'queued_for_delete': 'x'},
+            {'id': 5},
+        )
+        for values in odd:
+            with prepared.off():
+                expected = create(**values)
+            self.assertEqual(repr(expected), repr(create(**values)))
 
     def test_what_was_changed_in_a_transaction_is_seen_there(self) -> None:
         with api.writer(self.context):
@@ -144,3 +186,7 @@ def _outcome(function: Any, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except exception.CellMapError as error:
         return type(error), str(error)
+
+
+def _interrupted() -> Any:
+    return mock.patch.object(prepared._Statement, 'arguments', side_effect=KeyboardInterrupt)
