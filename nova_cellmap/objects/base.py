@@ -9,6 +9,7 @@ registry and on the wire, say whose they are: ``nova_cellmap.InstanceMapping``.
 
 from collections.abc import Iterable, Set
 import datetime
+import functools
 from typing import Any, Self
 
 from oslo_versionedobjects import base
@@ -114,6 +115,7 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
         return RequestContext.from_dict(context)
 
 
+@functools.lru_cache(maxsize=fast.TIMES)
 def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """The aware time that a field holds for the naive one of a row."""
     if time is None:

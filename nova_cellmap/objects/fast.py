@@ -60,7 +60,7 @@ class _Layout(NamedTuple):
 
 
 # What is made together has one time: so many are kept.
-_TIMES = 4096
+TIMES = 4096
 
 _layouts: dict[type[base.VersionedObject], _Layout] = {}
 _on = True
@@ -196,8 +196,9 @@ class FastPaths(base.VersionedObject):
     def obj_to_primitive(
         self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        layout = _layout(type(self))
-        if layout is None or not _is_at_most(target_version, self.VERSION):
+        layout = _layouts.get(type(self)) if _on else None
+        version = self.VERSION
+        if layout is None or not (target_version is None or _is_at_most(target_version, version)):
             return super().obj_to_primitive(target_version, version_manifest)
         stored = vars(self)
         try:
@@ -217,10 +218,11 @@ class FastPaths(base.VersionedObject):
         for _, name in layout.children:
             child = data.get(name)
             if child is not None:
-                has_changes = has_changes or _may_have_changes(child)
+                # Or its own children have: it is to say.
+                has_changes = has_changes or bool(child._changed_fields) or not _is_leaf(child)
                 data[name] = child.obj_to_primitive()
-        target = target_version or self.VERSION
-        if target != self.VERSION or version_manifest:
+        target = version if target_version is None else target_version
+        if target != version or version_manifest:
             self.obj_make_compatible_from_manifest(data, target, version_manifest)
         primitive: dict[str, Any] = layout.heading.copy()
         primitive[layout.version_key] = target
@@ -298,8 +300,8 @@ def _keys(namespace: str) -> tuple[str, str, str]:
 
 
 def _is_at_most(target: object, version: str) -> bool:
-    """Whether there can be a primitive of the *target* version (None: of this one)."""
-    return target is None or (type(target) is str and _is_version_at_most(target, version))
+    """Whether there can be a primitive of the *target* version."""
+    return type(target) is str and _is_version_at_most(target, version)
 
 
 @functools.lru_cache
@@ -312,12 +314,12 @@ def _is_version_at_most(version: str, other: str) -> bool:
         return False
 
 
-def _may_have_changes(child: Any) -> bool:
+def _is_leaf(child: Any) -> bool:
     layout = _layouts.get(type(child))
-    return layout is None or bool(layout.children) or bool(child._changed_fields)
+    return layout is not None and not layout.children
 
 
-@functools.lru_cache(maxsize=_TIMES)
+@functools.lru_cache(maxsize=TIMES)
 def _as_text(time: datetime.datetime) -> str:
     return f'{time.isoformat()[:19]}Z'
 
@@ -348,7 +350,7 @@ _is_uuid = fields.UUID_FORM.fullmatch
 _MAX_LENGTH = fields.MAX_LENGTH
 
 
-@functools.lru_cache(maxsize=_TIMES)
+@functools.lru_cache(maxsize=TIMES)
 def _as_time(text: str) -> datetime.datetime | None:
     if not _TIME.fullmatch(text):
         return None

@@ -250,8 +250,9 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
     ) -> dict[str, Any]:
         primitive = super().obj_to_primitive(target_version, version_manifest)
+        changed = self._changed_fields
         loaded = self._loaded_cell_uuid
-        if not _CELL_FIELDS.isdisjoint(self._changed_fields) and loaded is not db_api.ANYTHING:
+        if changed and not _CELL_FIELDS.isdisjoint(changed) and loaded is not db_api.ANYTHING:
             # What the change is from goes with it, as 'changes' does, so that a save on
             # the far side is the same compare-and-swap. Readers that know of none skip it.
             primitive[_LOADED_CELL] = loaded
@@ -261,12 +262,10 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
     def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
         self = super()._obj_from_primitive(context, objver, primitive)
         stored = vars(self)
-        cell = stored.get(_CELL)
-        if cell is not None:
+        if _CELL in stored:
             # As where it is set: the cell tells its uuid.
-            stored[_CELL_UUID] = cell.uuid
-        elif _CELL in stored:
-            stored[_CELL_UUID] = None
+            cell = stored[_CELL]
+            stored[_CELL_UUID] = None if cell is None else cell.uuid
         if _LOADED_CELL in primitive:
             self._loaded_cell_uuid = primitive[_LOADED_CELL]
         elif _ID in stored:
@@ -520,15 +519,13 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
 
     @classmethod
     def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
-        cells: dict[str | None, cell_mapping.CellMapping | None] = {None: None}
-        for row in rows:
-            uuid = row['cell_uuid']
-            if uuid not in cells:
-                cells[uuid] = cell_mapping.CellMapping.from_row(context, row['cell_mapping'])
-        return cls._of(
-            context,
-            [InstanceMapping.from_row(context, row, cells[row['cell_uuid']]) for row in rows],
-        )
+        cell_rows = {row['cell_uuid']: row['cell_mapping'] for row in rows}
+        cells = {
+            uuid: None if row is None else cell_mapping.CellMapping.from_row(context, row)
+            for uuid, row in cell_rows.items()
+        }
+        make = InstanceMapping.from_row
+        return cls._of(context, [make(context, row, cells[row['cell_uuid']]) for row in rows])
 
 
 def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:
