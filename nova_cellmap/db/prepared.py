@@ -9,11 +9,15 @@ text. The values become what SQLAlchemy's types make of them.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
 Row = dict[str, Any]
+_T = TypeVar('_T')
+
+# A process has one or two: those of configurations before need not be remembered.
+_MOST_DIALECTS = 4
 
 _Convert = Callable[[Any], Any]
 _Converters = tuple[tuple[str, _Convert], ...]
@@ -91,8 +95,7 @@ class Query:
             (name, kind.dialect_impl(dialect).result_processor(dialect, None))
             for name, kind in self._types.items()
         )
-        self._prepared[dialect] = _statement(self.select, dialect), converters
-        return self._prepared[dialect]
+        return _remembered(self._prepared, dialect, (_statement(self.select, dialect), converters))
 
 
 class Insert:
@@ -125,8 +128,14 @@ class Insert:
         insert = self.insert.inline()
         if not dialect.postfetch_lastrowid:
             insert = insert.returning(self._key)
-        self._prepared[dialect] = _statement(insert, dialect, self._columns)
-        return self._prepared[dialect]
+        return _remembered(self._prepared, dialect, _statement(insert, dialect, self._columns))
+
+
+def _remembered(prepared: dict[sa.Dialect, _T], dialect: sa.Dialect, value: _T) -> _T:
+    if len(prepared) >= _MOST_DIALECTS:
+        prepared.clear()
+    prepared[dialect] = value
+    return value
 
 
 def _statement(
