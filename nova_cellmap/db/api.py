@@ -337,7 +337,8 @@ def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) 
     :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
     """
     row: Row = {'created_at': _now(), 'updated_at': None, **_complete(values)}
-    if transaction.is_direct(context):
+    # Within a block, nothing can be begun anew.
+    if not transaction.is_open(context):
         with contextlib.suppress(transaction.Refused):
             return _create_directly(context, row)
     return _create(context, row)

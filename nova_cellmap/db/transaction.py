@@ -269,17 +269,14 @@ class Refused(Exception):
     """What was to be done by way of the driver is to be begun anew, by SQLAlchemy."""
 
 
-def is_direct(context: RequestContext) -> bool:
-    """Whether a transaction of one's own may begin with :func:`insert`."""
-    return not is_open(context) and _is_direct(engine.writer_engine())
-
-
 def insert(context: Connected, query: prepared.Insert, values: Mapping[str, Any]) -> int:
-    """Insert a row by way of the driver; answer its key.
+    """Insert a row by way of the driver, as the first step of a transaction; answer its key.
 
     :raises: Refused, whatever goes wrong: SQLAlchemy knows what it is
     """
     connection = context.connection
+    if not _is_direct(connection.engine):
+        raise Refused
     try:
         return query.key(connection.connection, connection.dialect, values)
     except Exception as error:

@@ -872,11 +872,14 @@ class _Failures(_Case):
         url = sa.make_url(self.database.url).set(port=1, password='hush')
         conf = self.database.conf(connection=url.render_as_string(hide_password=False))
         conf.set_override('db_max_retries', 1, group='api_database')
-        nova_cellmap.configure(conf)
-        error = self.assertRaises(
-            exception.DatabaseUnreachable, api.cell_mapping_get_all, self.context
-        )
-        self.assertNotIn('hush', str(error))
+        for call in (
+            api.cell_mapping_get_all,
+            functools.partial(api.instance_mapping_create, values=self.values()),
+            functools.partial(api.instance_mapping_create_bulk, mappings=[self.values()]),
+        ):
+            nova_cellmap.configure(conf)
+            error = self.assertRaises(exception.DatabaseUnreachable, call, self.context)
+            self.assertNotIn('hush', str(error))
 
     def cut_all_connections(self) -> None:
         raise NotImplementedError
