@@ -48,9 +48,13 @@ class _Statement(NamedTuple):
     # The parameters, in their order, and what is to be done to the values of some.
     parameters: tuple[str, ...]
     is_positional: bool
+    # Those that are the same each time: SQLite has none but LIMIT with OFFSET.
+    constants: Mapping[str, Any]
     converters: tuple[tuple[str, _Convert], ...]
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
+        if self.constants:
+            values = {**self.constants, **values}
         if self.converters:
             values = {**values, **{name: do(values[name]) for name, do in self.converters}}
         if self.is_positional:
@@ -142,14 +146,15 @@ def _statement(
     statement: sa.Select[Any] | sa.Insert, dialect: sa.Dialect, columns: Iterable[str] = ()
 ) -> _Statement:
     compiled = statement.compile(dialect=dialect, column_keys=[*columns] or None)
-    types = {name: bind.type for bind, name in compiled.bind_names.items()}
+    binds = {name: bind for bind, name in compiled.bind_names.items()}
     return _Statement(
         text=str(compiled),
-        parameters=tuple(compiled.positiontup or types),
+        parameters=tuple(compiled.positiontup or binds),
         is_positional=compiled.positional,
+        constants={name: bind.value for name, bind in binds.items() if bind.value is not None},
         converters=_converters(
-            (name, kind.dialect_impl(dialect).bind_processor(dialect))
-            for name, kind in types.items()
+            (name, bind.type.dialect_impl(dialect).bind_processor(dialect))
+            for name, bind in binds.items()
         ),
     )
 

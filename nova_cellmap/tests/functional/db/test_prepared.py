@@ -91,6 +91,23 @@ class Prepared(base.TestCase):
         for project in (*_PROJECTS, 'none'):
             self.assert_same(api.cell_mapping_get_by_project_id, project)
 
+    def test_sqlalchemy_is_not_asked(self) -> None:
+        # The cells are known from now on.
+        api.instance_mapping_get_all(self.context)
+        values = {
+            'instance_uuid': base.new_uuid(),
+            'project_id': 'p',
+            'cell_uuid': self.cells[0].uuid,
+        }
+        with mock.patch.object(sa.Connection, 'execute', side_effect=AssertionError):
+            api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[1])
+            api.instance_mapping_get_all(
+                self.context, project_id='p', limit=2, marker=self.uuids[2]
+            )
+            with api.reader(self.context):
+                api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[1])
+            api.instance_mapping_create(self.context, values)
+
     def test_what_is_interrupted_is_not_gone_on_with(self) -> None:
         api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
         for block in (None, api.reader):
