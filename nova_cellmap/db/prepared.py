@@ -7,8 +7,7 @@ is asked all the time is compiled by SQLAlchemy once, and from then on the drive
 text. The values become what SQLAlchemy's types make of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -21,24 +20,6 @@ _MOST_DIALECTS = 4
 
 _Convert = Callable[[Any], Any]
 _Converters = tuple[tuple[str, _Convert], ...]
-
-_on = True
-
-
-def is_on() -> bool:
-    """Whether the driver is to be given statements."""
-    return _on
-
-
-@contextlib.contextmanager
-def off() -> Iterator[None]:
-    """Have SQLAlchemy do everything, for tests that compare the two."""
-    global _on
-    before, _on = _on, False
-    try:
-        yield
-    finally:
-        _on = before
 
 
 class _Statement(NamedTuple):

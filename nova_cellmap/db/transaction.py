@@ -17,6 +17,7 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import changes
 from nova_cellmap.db import engine
@@ -288,7 +289,7 @@ def insert(context: Connected, query: prepared.Insert, values: Mapping[str, Any]
 
 
 def _is_direct(engine_: sa.Engine) -> bool:
-    return prepared.is_on() and not engine.is_watched(engine_)
+    return short_ways.are_on and not engine.is_watched(engine_)
 
 
 def _rows_of_pool(

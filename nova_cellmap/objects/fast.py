@@ -7,8 +7,7 @@ would keep is taken as it is. What comes about is the same: all that is not as u
 left to the library, in each method by ``super()``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-import contextlib
+from collections.abc import Callable, Mapping, Sequence, Set
 import datetime
 import functools
 import itertools
@@ -20,6 +19,7 @@ from oslo_utils import versionutils
 from oslo_versionedobjects import base
 from oslo_versionedobjects import fields as library_fields
 
+from nova_cellmap import short_ways
 from nova_cellmap.objects import fields
 
 # The library's name for the attribute behind a field.
@@ -63,7 +63,6 @@ class _Layout(NamedTuple):
 TIMES = 4096
 
 _layouts: dict[type[base.VersionedObject], _Layout] = {}
-_on = True
 
 
 def paths(cls: _Class) -> _Class:
@@ -94,29 +93,13 @@ def paths(cls: _Class) -> _Class:
     return cls
 
 
-@contextlib.contextmanager
-def off() -> Iterator[None]:
-    """Have the library do everything, for tests that compare the two."""
-    global _on
-    before, _on = _on, False
-    try:
-        yield
-    finally:
-        _on = before
-
-
-def are_on() -> bool:
-    """Whether the short ways are to be gone."""
-    return _on
-
-
 class FastPaths(base.VersionedObject):
     """An object that goes the short ways where it can."""
 
     @classmethod
     def _hydrate(cls, context: Any, values: Mapping[str, Any]) -> Self:
         """A new, unchanged object whose fields hold *values*: of a row, and so trusted."""
-        if not _on:
+        if not short_ways.are_on:
             return _unchanged(cls(context, **values))
         self = new(cls, context)
         stored = vars(self)
@@ -129,7 +112,7 @@ class FastPaths(base.VersionedObject):
     @classmethod
     def _of(cls, context: Any, members: Sequence[Any]) -> Self:
         """The list object, unchanged, of these *members*, which are trusted."""
-        if not _on:
+        if not short_ways.are_on:
             return _unchanged(cls(context, objects=members))
         self = cls(context)
         # The list's own would ask of each member whether it is one.
@@ -152,7 +135,7 @@ class FastPaths(base.VersionedObject):
             wanted = primitive[version]
             for found in base.VersionedObjectRegistry.obj_classes().get(primitive[name], ()):
                 if wanted == found.VERSION and primitive[namespace] == cls.OBJ_PROJECT_NAMESPACE:
-                    return found if _on and found in _layouts else None
+                    return found if short_ways.are_on and found in _layouts else None
         except (KeyError, TypeError):
             pass
         return None
@@ -196,7 +179,7 @@ class FastPaths(base.VersionedObject):
     def obj_to_primitive(
         self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        layout = _layouts.get(type(self)) if _on else None
+        layout = _layouts.get(type(self)) if short_ways.are_on else None
         version = self.VERSION
         if layout is None or not (target_version is None or _is_at_most(target_version, version)):
             return super().obj_to_primitive(target_version, version_manifest)
@@ -250,7 +233,7 @@ class FastPaths(base.VersionedObject):
 
 
 def _layout(cls: type[base.VersionedObject]) -> _Layout | None:
-    return _layouts.get(cls) if _on else None
+    return _layouts.get(cls) if short_ways.are_on else None
 
 
 def new(cls: type[_Object], context: Any) -> _Object:

@@ -8,6 +8,7 @@ from oslo_utils import versionutils
 from oslo_versionedobjects import fields as library_fields
 
 from nova_cellmap import exception
+from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
@@ -97,7 +98,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         cell: 'cell_mapping.CellMapping | None',
     ) -> Self:
         """The object of a row of :mod:`nova_cellmap.db.api` and of its cell's object."""
-        if not fast.are_on():
+        if not short_ways.are_on:
             return cls._from_row_by_library(context, row, cell)
         self = fast.new(cls, context)
         # Written out: as a loop it takes twice as long, and a list has thousands.

@@ -14,12 +14,10 @@ CONDUCTOR = 'nova_cellmap.cli.conductor'
 _switched = contextlib.ExitStack()
 
 if os.environ.get('NOVA_CELLMAP_TEST_STOCK_PATHS'):
-    from nova_cellmap.db import prepared
-    from nova_cellmap.objects import fast
+    from nova_cellmap import short_ways
 
     CONDUCTOR = 'nova_cellmap.tests.stock_paths'
-    _switched.enter_context(fast.off())
-    _switched.enter_context(prepared.off())
+    _switched.enter_context(short_ways.off())
 
 if __name__ == '__main__':
     from nova_cellmap.cli import conductor

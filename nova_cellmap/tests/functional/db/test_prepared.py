@@ -10,6 +10,7 @@ from unittest import mock
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import short_ways
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import models
@@ -43,7 +44,7 @@ class Prepared(base.TestCase):
     def assert_same(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Answers and errors are the same, and so are their types."""
         results = []
-        for switch in (prepared.off, contextlib.nullcontext):
+        for switch in (short_ways.off, contextlib.nullcontext):
             for block in (contextlib.nullcontext, api.reader):
                 with switch(), block(self.context):
                     results.append(_outcome(function, self.context, *args, **kwargs))
@@ -167,7 +168,7 @@ class Prepared(base.TestCase):
             {'id': 5},
         )
         for values in odd:
-            with prepared.off():
+            with short_ways.off():
                 expected = create(**values)
             self.assertEqual(repr(expected), repr(create(**values)))
 
