@@ -31,6 +31,7 @@ import time
 from typing import (
     Any,
     Final,
+    NamedTuple,
     NotRequired,
     ParamSpec,
     Protocol,
@@ -77,8 +78,9 @@ _CELL_NAMES = frozenset(_CELL_COLUMNS)
 _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
 # In which a cell differs from one of the same uuid.
 _CELL_TELLING = ('name', 'transport_url', 'database_connection')
-_MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
-_MAPPING_NAMES = frozenset(_MAPPING_COLUMNS)
+MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
+_CELL_PLACE = MAPPING_COLUMNS.index('cell_uuid')
+_MAPPING_NAMES = frozenset(MAPPING_COLUMNS)
 _CREATABLE = _MAPPING_NAMES - {'id', 'updated_at'}
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
 _LENGTHS: dict[str, int] = {
@@ -261,7 +263,7 @@ def cell_mapping_get_all(
     :raises: MarkerNotFound, where no such cell is in the list
     """
     filters = {} if disabled is None else {'disabled': disabled}
-    return _page(context, _cells, filters, limit, marker)
+    return [_cell(row) for row in _page(context, _cells, filters, limit, marker)]
 
 
 @reads
@@ -276,7 +278,8 @@ def cell_mapping_get_by_project_id(
 
     :raises: MarkerNotFound, where no such cell is in the list
     """
-    return _page(context, _cells, {'used_by': project_id}, limit, marker)
+    rows = _page(context, _cells, {'used_by': project_id}, limit, marker)
+    return [_cell(row) for row in rows]
 
 
 @writes
@@ -361,7 +364,7 @@ def _create(context: Connected, row: Row) -> Row:
     return _with_cells(context, [{**row, 'id': number}])[0]
 
 
-_INSERT = prepared.Insert(_mappings, [name for name in _MAPPING_COLUMNS if name != 'id'])
+_INSERT = prepared.Insert(_mappings, [name for name in MAPPING_COLUMNS if name != 'id'])
 
 
 def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:
@@ -447,10 +450,10 @@ def _get_mapping(context: Connected, instance_uuid: str) -> Row:
     row = context.connection.execute(_LOOKUP_WITH_CELL, {'uuid': instance_uuid}).first()
     if row is None:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
-    mapping = dict(zip(_MAPPING_COLUMNS, row, strict=False))
+    mapping = dict(zip(MAPPING_COLUMNS, row, strict=False))
     mapping['cell_mapping'] = None
     if mapping['cell_uuid'] is not None:
-        mapping['cell_mapping'] = _cell(row[len(_MAPPING_COLUMNS) :])
+        mapping['cell_mapping'] = _cell(row[len(MAPPING_COLUMNS) :])
         _keep([mapping['cell_mapping']], since)
     return mapping
 
@@ -474,9 +477,19 @@ def _cell_is_there(values: Mapping[str, Any]) -> Iterator[None]:
 # Lists of mappings.
 
 
-@reads
+class Listed(NamedTuple):
+    """Mappings as the database gave them, for who makes something of each: dicts take longer.
+
+    :ivar rows: the columns of each, in the order of ``MAPPING_COLUMNS``
+    :ivar cells: the row of each cell that one is in, by uuid; None is that of None
+    """
+
+    rows: Sequence[Sequence[Any]]
+    cells: Mapping[str | None, Row | None]
+
+
 def instance_mapping_get_all(
-    context: Connected,
+    context: RequestContext,
     *,
     project_id: str | None = None,
     cell_uuid: str | None = None,
@@ -489,19 +502,19 @@ def instance_mapping_get_all(
     :param include_queued_for_delete: False leaves out what is queued for delete
     :raises: MarkerNotFound, where that instance is not in the list
     """
-    filters: dict[str, Any] = {}
-    if project_id is not None:
-        filters['project_id'] = project_id
-    if cell_uuid is not None:
-        filters['cell_uuid'] = cell_uuid
-    if not include_queued_for_delete:
-        filters['queued_for_delete'] = False
-    return _with_cells(context, _page(context, _mappings, filters, limit, marker))
+    listed = instance_mapping_list(
+        context,
+        project_id=project_id,
+        cell_uuid=cell_uuid,
+        include_queued_for_delete=include_queued_for_delete,
+        limit=limit,
+        marker=marker,
+    )
+    return _as_rows(listed)
 
 
-@reads
 def instance_mapping_get_by_cell_id(
-    context: Connected,
+    context: RequestContext,
     cell_id: int,
     *,
     limit: int | None = None,
@@ -514,8 +527,44 @@ def instance_mapping_get_by_cell_id(
     if not isinstance(cell_id, int) or isinstance(cell_id, bool):
         # MariaDB takes '1x' for 1.
         raise exception.InvalidInput(reason=f'the id of a cell is a number, not {cell_id!r}')
-    rows = _page(context, _mappings, {'cell_id': cell_id}, limit, marker)
-    return _with_cells(context, rows)
+    return _as_rows(instance_mapping_list(context, cell_id=cell_id, limit=limit, marker=marker))
+
+
+@reads
+def instance_mapping_list(
+    context: Connected,
+    *,
+    project_id: str | None = None,
+    cell_uuid: str | None = None,
+    cell_id: int | None = None,
+    include_queued_for_delete: bool = True,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> Listed:
+    """As :func:`instance_mapping_get_all` and :func:`instance_mapping_get_by_cell_id`."""
+    filters: dict[str, Any] = {
+        'project_id': project_id,
+        'cell_uuid': cell_uuid,
+        'cell_id': cell_id,
+        'queued_for_delete': None if include_queued_for_delete else False,
+    }
+    filters = {name: value for name, value in filters.items() if value is not None}
+    rows = _page(context, _mappings, filters, limit, marker)
+    wanted = {row[_CELL_PLACE] for row in rows} - {None}
+    cells: dict[str | None, Row | None] = {None: None}
+    cells.update(_get_cells(context, wanted))
+    if not wanted <= cells.keys():
+        # Moved and its cell removed since the rows were read: read it anew.
+        found = _with_cells(context, [_mapping(row) for row in rows])
+        rows = [tuple(row[name] for name in MAPPING_COLUMNS) for row in found]
+        cells.update((row['cell_uuid'], row['cell_mapping']) for row in found)
+    return Listed(rows, cells)
+
+
+def _as_rows(listed: Listed) -> list[Row]:
+    return [
+        {**_mapping(row), 'cell_mapping': listed.cells[row[_CELL_PLACE]]} for row in listed.rows
+    ]
 
 
 def instance_mapping_get_by_instance_uuids(
@@ -637,13 +686,8 @@ def _read_cells(context: Connected, rows: list[Row]) -> list[Row]:
 
 
 def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
-    """Give each row its cell. All cells are read at once, if at all, and their dicts shared."""
-    wanted = _cells_of(rows)
-    cells = _known_cells(context, wanted)
-    if len(cells) < len(wanted):
-        since = _since(context)
-        cells = {row.uuid: _cell(row) for row in context.connection.execute(_cells.select())}
-        _keep(cells.values(), since)
+    """Give each row its cell; the rows of one share its dict."""
+    cells = _get_cells(context, _cells_of(rows))
     for row in rows:
         uuid = row['cell_uuid']
         if uuid is None:
@@ -654,6 +698,16 @@ def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
             # Moved and its cell removed since the rows were read: read it anew.
             row.update(_get_mapping(context, row['instance_uuid']))
     return rows
+
+
+def _get_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
+    """The rows of these cells, by uuid. All cells are read at once, if at all."""
+    cells = _known_cells(context, uuids)
+    if len(cells) < len(uuids):
+        since = _since(context)
+        cells = {row.uuid: _cell(row) for row in context.connection.execute(_cells.select())}
+        _keep(cells.values(), since)
+    return cells
 
 
 def _known_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
@@ -1187,7 +1241,7 @@ def _page(
     filters: Mapping[str, Any],
     limit: int | None,
     marker: str | None,
-) -> list[Row]:
+) -> Sequence[Sequence[Any]]:
     """Rows after the marker, found by key: a page far down costs what the first does.
 
     :param filters: names of ``_FILTERS``, each with its value
@@ -1203,7 +1257,7 @@ def _page(
         values['last_id'] = found[0]['id']
     if limit is not None:
         values['limit'] = limit
-    return transaction.rows(context, _page_query(table, *values), values)
+    return transaction.tuples(context, _page_query(table, *values), values)
 
 
 @functools.cache
@@ -1252,7 +1306,7 @@ def _cell(row: Iterable[Any]) -> Row:
 
 
 def _mapping(row: Iterable[Any]) -> Row:
-    return dict(zip(_MAPPING_COLUMNS, row, strict=True))
+    return dict(zip(MAPPING_COLUMNS, row, strict=True))
 
 
 def _id(row: Row) -> int:

@@ -7,19 +7,20 @@ is asked all the time is compiled by SQLAlchemy once, and from then on the drive
 text. The values become what SQLAlchemy's types make of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
-Row = dict[str, Any]
 _T = TypeVar('_T')
 
 # A process has one or two: those of configurations before need not be remembered.
 _MOST_DIALECTS = 4
 
 _Convert = Callable[[Any], Any]
+# By the names of parameters, and by the places of columns.
 _Converters = tuple[tuple[str, _Convert], ...]
+_Places = tuple[tuple[int, _Convert], ...]
 
 
 class _Statement(NamedTuple):
@@ -31,7 +32,7 @@ class _Statement(NamedTuple):
     is_positional: bool
     # Those that are the same each time: SQLite has none but LIMIT with OFFSET.
     constants: Mapping[str, Any]
-    converters: tuple[tuple[str, _Convert], ...]
+    converters: _Converters
 
     def arguments(self, values: Mapping[str, Any]) -> Any:
         if self.constants:
@@ -47,18 +48,18 @@ class Query:
     """A query whose columns have different names, and whose parameters are named.
 
     :ivar select: the same for SQLAlchemy
+    :ivar columns: their names, in order
     """
 
     def __init__(self, select: sa.Select[Any]) -> None:
         self.select = select
-        columns = select.selected_columns
-        self._columns = tuple(column.name for column in columns)
-        self._types = {column.name: column.type for column in columns}
-        self._prepared: dict[sa.Dialect, tuple[_Statement, _Converters]] = {}
+        self.columns = tuple(column.name for column in select.selected_columns)
+        self._types = [column.type for column in select.selected_columns]
+        self._prepared: dict[sa.Dialect, tuple[_Statement, _Places]] = {}
 
-    def rows(
+    def tuples(
         self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect, values: Mapping[str, Any]
-    ) -> list[Row]:
+    ) -> Sequence[Sequence[Any]]:
         """Read by way of the driver.
 
         :raises: what the driver does, and ValueError for a value that a column does not take.
@@ -67,19 +68,21 @@ class Query:
         statement, converters = self._prepared.get(dialect) or self._prepare(dialect)
         cursor = connection.cursor()
         dialect.do_execute(cursor, statement.text, statement.arguments(values))
-        columns = self._columns
-        rows = [dict(zip(columns, row)) for row in cursor.fetchall()]  # noqa: B905 - it is slower
+        rows: Sequence[Sequence[Any]] = cursor.fetchall()
         cursor.close()
-        for name, convert in converters:
-            for row in rows:
-                row[name] = convert(row[name])
+        if converters and rows:
+            # Column by column: a row at a time takes twice as long.
+            columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+            for place, convert in converters:
+                columns[place] = map(convert, columns[place])
+            rows = list(zip(*columns, strict=True))
         return rows
 
-    def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Converters]:
-        converters = _converters(
-            (name, kind.dialect_impl(dialect).result_processor(dialect, None))
-            for name, kind in self._types.items()
-        )
+    def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Places]:
+        processors = [
+            kind.dialect_impl(dialect).result_processor(dialect, None) for kind in self._types
+        ]
+        converters = tuple((place, do) for place, do in enumerate(processors) if do is not None)
         return _remembered(self._prepared, dialect, (_statement(self.select, dialect), converters))
 
 
@@ -100,7 +103,7 @@ class Insert:
     ) -> int:
         """Insert by way of the driver; answer the key.
 
-        :raises: as :meth:`Query.rows`
+        :raises: as :meth:`Query.tuples`
         """
         statement = self._prepared.get(dialect) or self._prepare(dialect)
         cursor = connection.cursor()
@@ -133,12 +136,9 @@ def _statement(
         parameters=tuple(compiled.positiontup or binds),
         is_positional=compiled.positional,
         constants={name: bind.value for name, bind in binds.items() if bind.value is not None},
-        converters=_converters(
-            (name, bind.type.dialect_impl(dialect).bind_processor(dialect))
+        converters=tuple(
+            (name, convert)
             for name, bind in binds.items()
+            if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
         ),
     )
-
-
-def _converters(pairs: Iterable[tuple[str, _Convert | None]]) -> _Converters:
-    return tuple((name, convert) for name, convert in pairs if convert is not None)

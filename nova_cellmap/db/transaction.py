@@ -6,7 +6,7 @@ A function of the layer is decorated with :func:`reads` or :func:`writes`. Withi
 and is tried again where that was lost, or where it met a deadlock.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import functools
 import re
@@ -250,6 +250,14 @@ def _is_from_connecting(error: Exception) -> bool:
 
 
 def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
+    """What a query finds, as :func:`tuples`, keyed by the names of the columns."""
+    found = tuples(context, query, values)
+    return [dict(zip(query.columns, row)) for row in found]  # noqa: B905 - it is slower
+
+
+def tuples(
+    context: Connected, query: prepared.Query, values: Mapping[str, Any]
+) -> Sequence[Sequence[Any]]:
     """What a query finds: by way of the driver, but in a transaction.
 
     Whatever goes wrong there SQLAlchemy is asked as well: it knows what it was, and connects
@@ -258,12 +266,10 @@ def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -
     found = None
     if isinstance(context, _Reading):
         if _is_direct(context.engine):
-            found = _rows_of_pool(context.engine, query, values)
+            found = _found_by_pool(context.engine, query, values)
     elif engine.only_reads(context.connection.engine) and _is_direct(context.connection.engine):
-        found = _rows_of_block(context.connection, query, values)
-    if found is None:
-        found = [dict(row) for row in context.connection.execute(query.select, values).mappings()]
-    return found
+        found = _found_in_block(context.connection, query, values)
+    return context.connection.execute(query.select, values).all() if found is None else found
 
 
 class Refused(Exception):
@@ -292,13 +298,13 @@ def _is_direct(engine_: sa.Engine) -> bool:
     return short_ways.are_on and not engine.is_watched(engine_)
 
 
-def _rows_of_pool(
+def _found_by_pool(
     reader: sa.Engine, query: prepared.Query, values: Mapping[str, Any]
-) -> list[Row] | None:
+) -> Sequence[Sequence[Any]] | None:
     connection = None
     try:
         connection = reader.raw_connection()
-        found = query.rows(connection, reader.dialect, values)
+        found = query.tuples(connection, reader.dialect, values)
     except BaseException as error:
         if connection is not None:
             # What may still come over it is nobody else's.
@@ -310,11 +316,11 @@ def _rows_of_pool(
     return found
 
 
-def _rows_of_block(
+def _found_in_block(
     connection: sa.Connection, query: prepared.Query, values: Mapping[str, Any]
-) -> list[Row] | None:
+) -> Sequence[Sequence[Any]] | None:
     try:
-        return query.rows(connection.connection, connection.dialect, values)
+        return query.tuples(connection.connection, connection.dialect, values)
     except Exception:
         return None
     except BaseException:

@@ -44,7 +44,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
     CELL0_UUID = '00000000-0000-0000-0000-000000000000'
 
     fields = {
-        'id': library_fields.IntegerField(read_only=True),
+        'id': fields.IntegerField(read_only=True),
         'uuid': fields.UUIDField(read_only=True),
         'name': fields.StringField(nullable=True),
         'transport_url': fields.URLField(),

@@ -267,7 +267,7 @@ def _types(field: Any) -> list[type]:
 
 
 _TYPES: dict[type, type] = {
-    library_fields.Integer: int,
+    fields.Integer: int,
     fields.Boolean: bool,
     fields.DateTime: str,
     fields.Text: str,

@@ -83,6 +83,17 @@ class URL(Text):
         return repr(url.mask(value))
 
 
+class Integer(fields.Integer):
+    """A whole number; of infinity the library says that it overflows."""
+
+    @staticmethod
+    def coerce(obj: Any, attr: str, value: Any) -> int:
+        try:
+            return int(value)
+        except OverflowError:
+            raise ValueError(f'{attr}: {value!r} is no whole number') from None
+
+
 class Boolean(fields.Boolean):
     """True or false; the library's takes any text, 'False' too, for true."""
 
@@ -133,6 +144,10 @@ class StringField(fields.AutoTypedField[str]):
 
 class URLField(fields.AutoTypedField[str]):
     AUTO_TYPE = URL()
+
+
+class IntegerField(fields.AutoTypedField[int]):
+    AUTO_TYPE = Integer()
 
 
 class BooleanField(fields.AutoTypedField[bool]):

@@ -422,6 +422,7 @@ class Values(_Case):
     )
     @hypothesis.example({'created_at': datetime.datetime(250, 6, 26, 14, 37, 31)})
     @hypothesis.example({'created_at': '2024-01-01T00:00:00+05:30'})
+    @hypothesis.example({'id': float('inf')})
     def test_any_mapping(self, values: dict[str, Any]) -> None:
         try:
             mapping = self.new_mapping(**values)
