@@ -48,8 +48,7 @@ def draw_paths(report: Mapping[str, Any], file: Path) -> None:
         panel.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f'{value:g}'))
         panel.set_xlabel('microseconds a mapping')
         panel.set_title(paths.titled(name))
-    panels[0].legend(loc='lower right', frameon=False)
-    _save(figure, file)
+    _save(figure, panels[0], file)
 
 
 def draw_growth(report: Mapping[str, Any], file: Path) -> None:
@@ -69,8 +68,7 @@ def draw_growth(report: Mapping[str, Any], file: Path) -> None:
         panel.set_ylabel('microseconds')
         panel.set_title(paths.titled(name))
         panel.grid(alpha=0.3)
-    panels[0].legend(frameon=False, fontsize='small')
-    _save(figure, file)
+    _save(figure, panels[0], file)
 
 
 def _each(samples: list[dict[str, Any]] | None) -> float | None:
@@ -82,12 +80,15 @@ def _each(samples: list[dict[str, Any]] | None) -> float | None:
 def _panels(count: int, width: float) -> tuple[Any, list[Any]]:
     columns = min(2, count)
     lines = -(-count // columns)
-    figure = mpl_figure.Figure(figsize=(width * columns, 3.6 * lines), layout='tight')
+    figure = mpl_figure.Figure(figsize=(width * columns, 3.6 * lines), layout='constrained')
     panels = figure.subplots(lines, columns, squeeze=False)
     return figure, list(panels.flat)[:count]
 
 
-def _save(figure: Any, file: Path) -> None:
+def _save(figure: Any, panel: Any, file: Path) -> None:
+    """With a legend of what is in a panel, below all of them."""
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside lower center', ncols=3, frameon=False)
     # The same measurements give the same file.
     with mpl.rc_context({'svg.hashsalt': 'nova_cellmap'}):
         figure.savefig(file, metadata={'Date': None})
