@@ -110,7 +110,6 @@ def _page_arguments(marker: str | None) -> list[Any]:
     return ['large', marker, PAGE]
 
 
-_BULK = 10_000
 PATHS = (
     HotPath('lookup', 'get_by_instance_uuid', lambda run: run.uuids(1)),
     HotPath(
@@ -151,18 +150,18 @@ PATHS = (
     HotPath('create', 'create', lambda run: [paths_data.NEW, run.cell()], is_sent=False, most=300),
     HotPath(
         'create_bulk',
-        'create_bulk of 10,000',
-        lambda run: [paths_data.NEW, run.cell(), _BULK],
-        things=lambda mappings: _BULK,
+        'create_bulk',
+        lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
+        things=lambda mappings: mappings.bulk,
         sides=(OURS, RAW),
         is_sent=False,
         most=1,
     ),
     HotPath(
         'create_bulk_with_ids',
-        'create_bulk of 10,000, with ids back',
-        lambda run: [paths_data.NEW, run.cell(), _BULK],
-        things=lambda mappings: _BULK,
+        'create_bulk with ids back',
+        lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
+        things=lambda mappings: mappings.bulk,
         sides=(OURS,),
         most=1,
     ),
@@ -224,6 +223,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--mappings', type=int, default=1_000_000, metavar='N', help='in each; %(default)s'
     )
     parser.add_argument(
+        '--bulk',
+        type=int,
+        default=10_000,
+        metavar='N',
+        help='how many are created at once; %(default)s',
+    )
+    parser.add_argument(
         '--seconds',
         type=float,
         default=0.3,
@@ -264,6 +270,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {
         'benchmark': 'paths',
         'mappings': options.mappings,
+        'bulk': options.bulk,
         'rounds': options.rounds,
         'versions': {each.name: dict(each.versions) for each in (nova, common.our_environment())},
         'results': {
@@ -310,7 +317,7 @@ def _measure(
         our_url, nova_url = stack.enter_context(paths_data.databases(folder, database.url))
         our_config = paths_data.make_schema(folder, our_url)
         nova_config = paths_data.make_nova_schema(folder, nova, nova_url)
-        mappings = Mappings(options.mappings)
+        mappings = Mappings(options.mappings, bulk=options.bulk)
         common.say(f'{database.title}: {mappings.size:,} mappings on each side')
         paths_data.Filling(mappings, our_url, nova_url).up_to(mappings.size)
         sides = {

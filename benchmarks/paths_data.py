@@ -51,12 +51,14 @@ _nova_mappings = sa.Table(
 class Mappings:
     """What is mapped: so many instances in three cells.
 
+    :ivar bulk: how many more are created at once
     :ivar uuids: those of all instances
     :ivar large: of a project with a fifth of all
     :ivar ten_thousand: of a project with 10,000, or a tenth of all where that is less
     """
 
     size: int
+    bulk: int = 10_000
     uuids: list[str] = dataclasses.field(default_factory=list)
     large: list[str] = dataclasses.field(default_factory=list)
     ten_thousand: list[str] = dataclasses.field(default_factory=list)

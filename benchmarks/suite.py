@@ -27,7 +27,7 @@ _PARTS: dict[str, common.Subject] = {
 _SHORT = {
     'objects': ['--rounds', '7', '--objects', '1000'],
     'startup': ['--rounds', '2'],
-    'paths': ['--mappings', '20000', '--seconds', '0.03'],
+    'paths': ['--mappings', '20000', '--bulk', '2000', '--seconds', '0.02'],
 }
 
 
