@@ -1141,9 +1141,11 @@ def _insert(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, in
         cells = sorted({row['cell_uuid'] for row in rows} - {None})
         raise exception.CellMappingNotFound(cell=' or '.join(cells)) from None
     ids = dict(returned)
-    if len(ids) > len(rows):
-        # Others have inserted some as well.
-        ids = {row['instance_uuid']: ids[row['instance_uuid']] for row in rows}
+    if with_ids and not ids:
+        # MySQL does not tell.
+        for chunk in _chunks(row['instance_uuid'] for row in rows):
+            query = sa.select(*returning).where(_mappings.c.instance_uuid.in_(chunk))
+            ids.update((uuid, number) for uuid, number in context.connection.execute(query).all())
     return ids
 
 

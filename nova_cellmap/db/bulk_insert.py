@@ -34,7 +34,7 @@ def insert(
     """Insert rows of the same columns, in their order, in the connection's transaction.
 
     :param returning: columns to read of the rows that were inserted
-    :returns: them, in any order; where somebody else inserts as well, perhaps of theirs too
+    :returns: them, in any order; nothing where a server cannot tell
     :raises: what the database raises; ValueError for a value that a column does not take
     """
     returned: list[tuple[Any, ...]] = []
@@ -51,11 +51,8 @@ def _insert(
     returning: tuple[sa.Column[Any], ...],
 ) -> Iterable[tuple[Any, ...]]:
     dialect = connection.dialect
-    if returning and (dialect.name == 'sqlite' or not dialect.insert_returning):
-        return _insert_and_read(connection, table, rows, returning)
     if dialect.name == 'sqlite':
-        _insert_by_driver(connection, table, rows)
-        return ()
+        return _insert_by_driver(connection, table, rows, returning)
     if _has_json_table(dialect):
         query: sa.Insert = _from_document(dialect, table, tuple(rows[0]))
         values: Any = {'document': _document(dialect, table, rows)}
@@ -63,33 +60,31 @@ def _insert(
         # One statement, also where the driver would cut it into pages.
         connection = connection.execution_options(insertmanyvalues_page_size=len(rows))
         query, values = table.insert(), rows
-    if not returning:
+    if not returning or not dialect.insert_returning:
         connection.execute(query, values)
         return ()
     return map(tuple, connection.execute(query.returning(*returning), values))
 
 
-def _insert_and_read(
+def _insert_by_driver(
     connection: sa.Connection,
     table: sa.Table,
     rows: Sequence[_Values],
     returning: tuple[sa.Column[Any], ...],
 ) -> Iterable[tuple[Any, ...]]:
-    # What is inserted from now on has greater keys than all that is there.
-    [key] = table.primary_key.columns
-    last = connection.execute(sa.select(sa.func.max(key))).scalar_one() or 0
-    _insert(connection, table, rows, ())
-    return map(tuple, connection.execute(sa.select(*returning).where(key > last)))
-
-
-def _insert_by_driver(connection: sa.Connection, table: sa.Table, rows: Sequence[_Values]) -> None:
     dialect = connection.dialect
+    [key] = table.primary_key.columns
+    last = connection.scalar(sa.select(sa.func.max(key))) or 0
     text, names = _statement(dialect, table, tuple(rows[0]))
     columns = [
         _prepared(rows, name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect))
         for name in names
     ]
     connection.exec_driver_sql(text, [*zip(*columns, strict=True)])
+    if not returning:
+        return ()
+    # Nobody else writes meanwhile, and new keys are greater than all that are there.
+    return map(tuple, connection.execute(sa.select(*returning).where(key > last)))
 
 
 def _has_json_table(dialect: Any) -> bool:

@@ -530,6 +530,13 @@ class Bulk(_Case):
         removed = api.instance_mapping_destroy_bulk(self.context, [*everyone, *everyone, 'x'])
         self.assertEqual(5001, removed)
 
+    def test_ids_of_a_server_that_does_not_tell_them(self) -> None:
+        rows = [self.values() for _ in range(1001)]
+        dialect = engine.writer_engine().dialect
+        with mock.patch.object(dialect, 'insert_returning', False):
+            result = api.instance_mapping_create_bulk(self.context, rows, with_ids=True)
+        self.assertEqual({row['instance_uuid']: row['id'] for row in self.all()}, result['ids'])
+
     def test_all_that_is_said_of_each_is_kept(self) -> None:
         then = datetime.datetime(2020, 2, 29, 23, 59, 59)
         rows = [
