@@ -8,6 +8,7 @@ text. The values become what SQLAlchemy's types make of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -67,8 +68,12 @@ class Query:
         """
         statement, converters = self._prepared.get(dialect) or self._prepare(dialect)
         cursor = connection.cursor()
-        dialect.do_execute(cursor, statement.text, statement.arguments(values))
-        rows: Sequence[Sequence[Any]] = cursor.fetchall()
+        try:
+            dialect.do_execute(cursor, statement.text, statement.arguments(values))
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+        except BaseException:
+            _abandon(cursor)
+            raise
         cursor.close()
         if converters and rows:
             # Column by column: a row at a time takes twice as long.
@@ -107,8 +112,12 @@ class Insert:
         """
         statement = self._prepared.get(dialect) or self._prepare(dialect)
         cursor = connection.cursor()
-        dialect.do_execute(cursor, statement.text, statement.arguments(values))
-        key: Any = (cursor.lastrowid,) if dialect.postfetch_lastrowid else cursor.fetchone()
+        try:
+            dialect.do_execute(cursor, statement.text, statement.arguments(values))
+            key: Any = (cursor.lastrowid,) if dialect.postfetch_lastrowid else cursor.fetchone()
+        except BaseException:
+            _abandon(cursor)
+            raise
         cursor.close()
         return int(key[0])
 
@@ -117,6 +126,16 @@ class Insert:
         if not dialect.postfetch_lastrowid:
             insert = insert.returning(self._key)
         return _remembered(self._prepared, dialect, _statement(insert, dialect, self._columns))
+
+
+def _abandon(cursor: Any) -> None:
+    """Close the cursor of what went wrong.
+
+    The error's traceback would keep it until Python collects its garbage, in any thread: and
+    there SQLite waits until nobody else uses the connection, who may wait for this thread.
+    """
+    with contextlib.suppress(Exception):
+        cursor.close()
 
 
 def _remembered(prepared: dict[sa.Dialect, _T], dialect: sa.Dialect, value: _T) -> _T:

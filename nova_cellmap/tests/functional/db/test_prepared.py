@@ -3,7 +3,9 @@
 
 import contextlib
 import datetime
+import gc
 import itertools
+import sqlite3
 from typing import Any
 from unittest import mock
 
@@ -181,6 +183,30 @@ class Prepared(base.TestCase):
             'new',
             api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])['project_id'],
         )
+
+
+class Abandoned(base.TestCase):
+    """What Python collects later, in any thread, must not wait for a connection of SQLite's."""
+
+    def test_what_fails_leaves_no_statement(self) -> None:
+        mapping = self.make_mapping(cell_mapping=self.make_cell())
+        values = {'instance_uuid': mapping.instance_uuid, 'project_id': 'p'}
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.assertRaises(
+            exception.InstanceMappingExists, api.instance_mapping_create, self.context, values
+        )
+        self.assertRaises(
+            exception.InvalidInput, api.instance_mapping_get_by_instance_uuid, self.context, []
+        )
+        left = [
+            cursor
+            for cursor in gc.get_objects()
+            if isinstance(cursor, sqlite3.Cursor)
+            and 'Statement' in [type(each).__name__ for each in gc.get_referents(cursor)]
+        ]
+        self.assertEqual([], left)
 
 
 class Idle(base.TestCase):
