@@ -7,7 +7,7 @@ would keep is taken as it is. What comes about is the same: all that is not as u
 left to the library, in each method by ``super()``.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 import datetime
 import functools
 import itertools
@@ -32,8 +32,14 @@ _TIME = re.compile('[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-9]{2}:[0-9]
 
 # Answers what is under the keys of a dict; KeyError where one is missing.
 _Get = Callable[[dict[str, Any]], tuple[Any, ...]]
+# Answers the values that fields keep, but for objects; None where one is not as usual.
+_Keep = Callable[..., list[Any] | None]
 # The place of a field among those of a class, and its name.
 _Place = tuple[int, str]
+# Of a primitive: its namespace, name and version.
+_Keys = tuple[str, str, str]
+# The library's registry: the classes of a name, the newest first.
+_Classes = Mapping[str, Sequence[type[base.VersionedObject]]]
 
 
 class _Layout(NamedTuple):
@@ -44,16 +50,14 @@ class _Layout(NamedTuple):
     # Of all fields at once: what an object has behind them, and what a primitive has of them.
     stored: _Get
     data: _Get
-    # The types that the values in a primitive may be of.
-    types: Set[tuple[type, ...]]
-    uuids: tuple[int, ...]
-    texts: tuple[int, ...]
+    # What the fields keep of the values in a primitive.
+    kept: _Keep
     times: tuple[_Place, ...]
     # The fields that hold objects.
     children: tuple[_Place, ...]
     fields: tuple[Any, ...]
     # The keys of primitives, and what is in each of them.
-    heading: dict[str, str]
+    heading: dict[str, Any]
     version_key: str
     data_key: str
     changes_key: str
@@ -71,16 +75,13 @@ def paths(cls: _Class) -> _Class:
     Those of a subclass go the library's, since it may override what is not asked here.
     """
     attributes = {name: STORAGE + name for name in cls.fields}
-    kinds = [(place, name, _kind(field)) for place, (name, field) in enumerate(cls.fields.items())]
     _layouts[cls] = _Layout(
         attributes=attributes,
         stored=operator.itemgetter(*attributes.values()),
         data=operator.itemgetter(*attributes),
-        types=frozenset(itertools.product(*map(_types, cls.fields.values()))),
-        uuids=tuple(place for place, _, kind in kinds if kind is fields.UUID),
-        texts=tuple(place for place, _, kind in kinds if kind in (fields.Text, fields.URL)),
-        times=tuple((place, name) for place, name, kind in kinds if kind is fields.DateTime),
-        children=tuple((place, name) for place, name, kind in kinds if kind is _OBJECT),
+        kept=_keeping(cls),
+        times=_places(cls, fields.DateTime),
+        children=_places(cls, _OBJECT),
         fields=tuple(cls.fields.values()),
         heading={
             cls._obj_primitive_key('name'): cls.obj_name(),
@@ -93,8 +94,95 @@ def paths(cls: _Class) -> _Class:
     return cls
 
 
+def _places(cls: type[base.VersionedObject], *kinds: type) -> tuple[_Place, ...]:
+    """The fields of some kinds."""
+    return tuple(
+        (place, name)
+        for place, (name, field) in enumerate(cls.fields.items())
+        if _kind(field) in kinds
+    )
+
+
+def _kind(field: Any) -> type:
+    return _OBJECT if isinstance(field, _OBJECT) else type(field.AUTO_TYPE)
+
+
+_OBJECT = library_fields.ObjectField
+
+
+def _keeping(cls: type[base.VersionedObject]) -> _Keep:
+    types = frozenset(itertools.product(*map(_types, cls.fields.values())))
+    uuids = _places(cls, fields.UUID)
+    texts = _places(cls, fields.Text, fields.URL)
+    times = _places(cls, fields.DateTime)
+
+    def keep(*values: Any) -> list[Any] | None:
+        if tuple(map(type, values)) not in types:
+            return None
+        for place, _ in uuids:
+            uuid = values[place]
+            if uuid is not None and not _is_uuid(uuid):
+                return None
+        for place, _ in texts:
+            text = values[place]
+            if text is not None and (
+                not text.isascii() or len(text) > fields.MAX_LENGTH or '\0' in text
+            ):
+                return None
+        kept = list(values)
+        for place, _ in times:
+            text = values[place]
+            if text is not None:
+                kept[place] = time = _as_time(text)
+                if time is None:
+                    return None
+        return kept
+
+    if _places(cls, _OBJECT):
+        return keep
+    # What is within others comes again and again: a cell with each of its mappings.
+    return functools.lru_cache(maxsize=_LEAVES, typed=True)(keep)
+
+
+_LEAVES = 1024
+_is_uuid = fields.UUID_FORM.fullmatch
+
+
+def _types(field: Any) -> list[type]:
+    """Those that the primitive of a field's value may be of."""
+    type_ = _TYPES[_kind(field)]
+    return [type_, type(None)] if field.nullable else [type_]
+
+
+_TYPES: dict[type, type] = {
+    fields.Integer: int,
+    fields.Boolean: bool,
+    fields.DateTime: str,
+    fields.Text: str,
+    fields.URL: str,
+    fields.UUID: str,
+    _OBJECT: dict,
+}
+
+
+@functools.lru_cache(maxsize=TIMES)
+def _as_time(text: str) -> datetime.datetime | None:
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        return datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
 class FastPaths(base.VersionedObject):
     """An object that goes the short ways where it can."""
+
+    # The library makes one for each object, and most are never changed: one container less is
+    # memory, and time of Python's collector.
+    @functools.cached_property
+    def _changed_fields(self) -> set[str]:  # type: ignore[override]
+        return set()
 
     @classmethod
     def _hydrate(cls, context: Any, values: Mapping[str, Any]) -> Self:
@@ -121,60 +209,79 @@ class FastPaths(base.VersionedObject):
 
     @classmethod
     def obj_from_primitive(cls, primitive: dict[str, Any], context: Any = None) -> Self:
-        found = cls._class_of(primitive)
-        if found is None:
-            return super().obj_from_primitive(primitive, context)
-        made: Self = found._obj_from_primitive(context, found.VERSION, primitive)
-        return made
+        if short_ways.are_on:
+            keys = _keys(cls.OBJ_SERIAL_NAMESPACE)
+            made = cls._from_primitive(keys, primitive, context, _registered())
+            if made is not None:
+                return made
+        return super().obj_from_primitive(primitive, context)
 
     @classmethod
-    def _class_of(cls, primitive: Any) -> type[Any] | None:
-        """The registered class that the library would find; None where it is to find it."""
-        namespace, name, version = _keys(cls.OBJ_SERIAL_NAMESPACE)
-        try:
-            wanted = primitive[version]
-            for found in base.VersionedObjectRegistry.obj_classes().get(primitive[name], ()):
-                if wanted == found.VERSION and primitive[namespace] == cls.OBJ_PROJECT_NAMESPACE:
-                    return found if short_ways.are_on and found in _layouts else None
-        except (KeyError, TypeError):
-            pass
-        return None
-
-    @classmethod
-    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
-        layout = _layout(cls)
-        made = cls._read(layout, context, primitive) if layout else None
-        if made is None:
-            return super()._obj_from_primitive(context, objver, primitive)
-        vars(made)['VERSION'] = objver
-        return made
-
-    @classmethod
-    def _read(cls, layout: _Layout, context: Any, primitive: dict[str, Any]) -> Self | None:
+    def _from_primitive(
+        cls, keys: _Keys, primitive: Any, context: Any, registered: _Classes
+    ) -> Self | None:
         """The object of a primitive; None where that is not as usual."""
+        namespace, name, version = keys
+        try:
+            # The newest, which is the first, of whatever class is registered for the name now.
+            found: type[Self] = registered.get(primitive[name], ())[0]  # type: ignore[assignment]
+            is_usual = (
+                primitive[version] == found.VERSION
+                and primitive[namespace] == cls.OBJ_PROJECT_NAMESPACE
+            )
+        except (KeyError, IndexError, TypeError):
+            return None
+        layout = _layouts.get(found)
+        if not is_usual or layout is None:
+            return None
+        return found._read(layout, keys, primitive, context, registered)
+
+    @classmethod
+    def _read(
+        cls,
+        layout: _Layout,
+        keys: _Keys,
+        primitive: dict[str, Any],
+        context: Any,
+        registered: _Classes,
+    ) -> Self | None:
+        """The object of a primitive of this class; None where its values are not as usual."""
         data = primitive.get(layout.data_key)
         try:
-            values = layout.data(data) if type(data) is dict else ()
-        except KeyError:
-            # A field is not set.
+            values = layout.kept(*layout.data(data)) if type(data) is dict else None
+        except (KeyError, TypeError):
+            # A field is not set, or no field keeps such a thing.
             return None
-        read = _read(layout, values)
-        if read is None:
+        if values is None:
             return None
         for place, _ in layout.children:
-            if read[place] is not None:
-                child = read[place] = cls.obj_from_primitive(read[place], context)
-                if child.obj_name() != layout.fields[place].objname:
+            if values[place] is not None:
+                child = cls._from_primitive(keys, values[place], context, registered)
+                if child is None or child.obj_name() != layout.fields[place].objname:
                     return None
-        self = new(cls, context)
+                values[place] = child
+        self = cls.__new__(cls)
         stored = vars(self)
-        stored.update(zip(layout.attributes.values(), read))  # noqa: B905 - it is slower
+        stored.update(zip(layout.attributes.values(), values))  # noqa: B905 - it is slower
+        # As the library does.
+        stored['_context'] = context
+        stored['VERSION'] = cls.VERSION
         if layout.changes_key in primitive:
             changes = primitive[layout.changes_key]
             if type(changes) is not list:
                 return None
-            stored['_changed_fields'] = {name for name in changes if name in self.fields}
+            stored['_changed_fields'] = {name for name in changes if name in cls.fields}
+        self._was_read(primitive)
         return self
+
+    @classmethod
+    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
+        self: Self = super()._obj_from_primitive(context, objver, primitive)
+        self._was_read(primitive)
+        return self
+
+    def _was_read(self, primitive: dict[str, Any]) -> None:
+        """What a class does with an object that a primitive has become."""
 
     def obj_to_primitive(
         self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
@@ -182,7 +289,9 @@ class FastPaths(base.VersionedObject):
         layout = _layouts.get(type(self)) if short_ways.are_on else None
         version = self.VERSION
         if layout is None or not (target_version is None or _is_at_most(target_version, version)):
-            return super().obj_to_primitive(target_version, version_manifest)
+            primitive = super().obj_to_primitive(target_version, version_manifest)
+            self._was_written(primitive)
+            return primitive
         stored = vars(self)
         try:
             data = dict(zip(layout.attributes, layout.stored(stored)))  # noqa: B905 - it is slower
@@ -197,34 +306,38 @@ class FastPaths(base.VersionedObject):
                 data[name] = _as_text(value)
             else:
                 data[name] = layout.fields[place].to_primitive(self, name, value)
-        has_changes = bool(stored['_changed_fields'])
+        has_changes = bool(stored.get('_changed_fields'))
         for _, name in layout.children:
             child = data.get(name)
             if child is not None:
                 # Or its own children have: it is to say.
-                has_changes = has_changes or bool(child._changed_fields) or not _is_leaf(child)
+                below = _layouts.get(type(child))
+                if below is None or below.children or vars(child).get('_changed_fields'):
+                    has_changes = True
                 data[name] = child.obj_to_primitive()
         target = version if target_version is None else target_version
         if target != version or version_manifest:
             self.obj_make_compatible_from_manifest(data, target, version_manifest)
-        primitive: dict[str, Any] = layout.heading.copy()
+        primitive = layout.heading.copy()
         primitive[layout.version_key] = target
         primitive[layout.data_key] = data
         if has_changes:
             changes = [name for name in self.obj_what_changed() if name in data]
             if changes:
                 primitive[layout.changes_key] = changes
+            self._was_written(primitive)
         return primitive
+
+    def _was_written(self, primitive: dict[str, Any]) -> None:
+        """What a class does with the primitive that a changed object has become."""
 
     def obj_what_changed(self) -> set[str]:
         layout = _layout(type(self))
         if layout is None:
             return super().obj_what_changed()
         stored = vars(self)
-        changes = set()
-        if stored['_changed_fields']:
-            # A set's order tells how it came about, and shows in primitives: as the library does.
-            changes = {name for name in stored['_changed_fields'] if name in self.fields}
+        # A set's order tells how it came about, and shows in primitives: as the library does.
+        changes = {name for name in stored.get('_changed_fields', ()) if name in self.fields}
         for _, name in layout.children:
             child = stored.get(layout.attributes[name])
             if child is not None and child.obj_what_changed():
@@ -242,10 +355,13 @@ def new(cls: type[_Object], context: Any) -> _Object:
         return cls(context)
     # What the library's __init__ does, but not through the __setattr__ of a class.
     obj = cls.__new__(cls)
-    stored = vars(obj)
-    stored['_changed_fields'] = set()
-    stored['_context'] = context
+    vars(obj)['_context'] = context
     return obj
+
+
+def _registered() -> _Classes:
+    # What obj_classes() answers, which takes as long as all else there is to a small object.
+    return base.VersionedObjectRegistry._registry._obj_classes  # type: ignore[union-attr]
 
 
 def _unchanged(obj: _Object) -> _Object:
@@ -253,32 +369,8 @@ def _unchanged(obj: _Object) -> _Object:
     return obj
 
 
-def _kind(field: Any) -> type:
-    return _OBJECT if isinstance(field, _OBJECT) else type(field.AUTO_TYPE)
-
-
-_OBJECT = library_fields.ObjectField
-
-
-def _types(field: Any) -> list[type]:
-    """Those that the primitive of a field's value may be of."""
-    type_ = _TYPES[_kind(field)]
-    return [type_, type(None)] if field.nullable else [type_]
-
-
-_TYPES: dict[type, type] = {
-    fields.Integer: int,
-    fields.Boolean: bool,
-    fields.DateTime: str,
-    fields.Text: str,
-    fields.URL: str,
-    fields.UUID: str,
-    _OBJECT: dict,
-}
-
-
 @functools.cache
-def _keys(namespace: str) -> tuple[str, str, str]:
+def _keys(namespace: str) -> _Keys:
     return f'{namespace}.namespace', f'{namespace}.name', f'{namespace}.version'
 
 
@@ -297,47 +389,6 @@ def _is_version_at_most(version: str, other: str) -> bool:
         return False
 
 
-def _is_leaf(child: Any) -> bool:
-    layout = _layouts.get(type(child))
-    return layout is not None and not layout.children
-
-
 @functools.lru_cache(maxsize=TIMES)
 def _as_text(time: datetime.datetime) -> str:
     return f'{time.isoformat()[:19]}Z'
-
-
-def _read(layout: _Layout, values: tuple[Any, ...]) -> list[Any] | None:
-    """The values that the fields keep, but for objects; None where one is not as usual."""
-    if tuple(map(type, values)) not in layout.types:
-        return None
-    for place in layout.uuids:
-        uuid = values[place]
-        if uuid is not None and not _is_uuid(uuid):
-            return None
-    for place in layout.texts:
-        text = values[place]
-        if text is not None and (not text.isascii() or len(text) > _MAX_LENGTH or '\0' in text):
-            return None
-    read = list(values)
-    for place, _ in layout.times:
-        text = values[place]
-        if text is not None:
-            read[place] = time = _as_time(text)
-            if time is None:
-                return None
-    return read
-
-
-_is_uuid = fields.UUID_FORM.fullmatch
-_MAX_LENGTH = fields.MAX_LENGTH
-
-
-@functools.lru_cache(maxsize=TIMES)
-def _as_time(text: str) -> datetime.datetime | None:
-    if not _TIME.fullmatch(text):
-        return None
-    try:
-        return datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return None

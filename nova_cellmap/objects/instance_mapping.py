@@ -39,6 +39,8 @@ _CELL_UUID = f'{fast.STORAGE}cell_uuid'
 _CELL = f'{fast.STORAGE}cell_mapping'
 _PROJECT_ID = f'{fast.STORAGE}project_id'
 _USER_ID = f'{fast.STORAGE}user_id'
+_UUID = f'{fast.STORAGE}uuid'
+_LOADED_CELL_UUID = '_loaded_cell_uuid'
 _QUEUED_FOR_DELETE = f'{fast.STORAGE}queued_for_delete'
 
 _columns = operator.itemgetter(*db_api.MAPPING_COLUMNS)
@@ -120,7 +122,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         stored[_UPDATED_AT] = base.as_utc(updated_at)
         stored[_ID] = number
         stored[_INSTANCE_UUID] = uuid
-        stored[_CELL_UUID] = stored['_loaded_cell_uuid'] = cell_uuid
+        stored[_CELL_UUID] = stored[_LOADED_CELL_UUID] = cell_uuid
         stored[_PROJECT_ID] = project_id
         stored[_QUEUED_FOR_DELETE] = bool(queued)
         if user_id is not None:
@@ -260,36 +262,29 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         super().obj_reset_changes(fields, recursive)
         self._note_loaded_cell()
 
-    def obj_to_primitive(
-        self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
-    ) -> dict[str, Any]:
-        primitive = super().obj_to_primitive(target_version, version_manifest)
-        changed = self._changed_fields
-        loaded = self._loaded_cell_uuid
-        if changed and not _CELL_FIELDS.isdisjoint(changed) and loaded is not db_api.ANYTHING:
+    def _was_written(self, primitive: dict[str, Any]) -> None:
+        stored = vars(self)
+        loaded = stored.get(_LOADED_CELL_UUID, db_api.ANYTHING)
+        if loaded is not db_api.ANYTHING and _is_cell_changed(stored):
             # What the change is from goes with it, as 'changes' does, so that a save on
             # the far side is the same compare-and-swap. Readers that know of none skip it.
             primitive[_LOADED_CELL] = loaded
-        return primitive
 
-    @classmethod
-    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
-        self = super()._obj_from_primitive(context, objver, primitive)
+    def _was_read(self, primitive: dict[str, Any]) -> None:
         stored = vars(self)
         if _CELL in stored:
             # As where it is set: the cell tells its uuid.
             cell = stored[_CELL]
-            stored[_CELL_UUID] = None if cell is None else cell.uuid
+            stored[_CELL_UUID] = None if cell is None else vars(cell).get(_UUID) or cell.uuid
         if _LOADED_CELL in primitive:
-            self._loaded_cell_uuid = primitive[_LOADED_CELL]
+            stored[_LOADED_CELL_UUID] = primitive[_LOADED_CELL]
         elif _ID in stored:
             self._note_loaded_cell()
-        return self
 
     def _note_loaded_cell(self) -> None:
         stored = vars(self)
-        if _CELL_UUID in stored and _CELL_FIELDS.isdisjoint(stored['_changed_fields']):
-            stored['_loaded_cell_uuid'] = stored[_CELL_UUID]
+        if _CELL_UUID in stored and not _is_cell_changed(stored):
+            stored[_LOADED_CELL_UUID] = stored[_CELL_UUID]
 
     @classmethod
     def _from_joined_row(cls, context: RequestContext, row: db_api.Row) -> Self:
@@ -545,6 +540,10 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         make = InstanceMapping.from_columns
         place = db_api.MAPPING_COLUMNS.index('cell_uuid')
         return cls._of(context, [make(context, row, cells[row[place]]) for row in listed.rows])
+
+
+def _is_cell_changed(stored: dict[str, Any]) -> bool:
+    return not _CELL_FIELDS.isdisjoint(stored.get('_changed_fields', ()))
 
 
 def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:

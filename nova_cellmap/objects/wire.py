@@ -51,7 +51,7 @@ def pack(mappings: 'Sequence[InstanceMapping]') -> dict[str, Any] | None:
     rows = []
     for mapping in mappings:
         fields = vars(mapping)
-        if mapping._changed_fields or not fields.keys() >= _ATTRIBUTES:
+        if fields.get('_changed_fields') or not fields.keys() >= _ATTRIBUTES:
             return None
         times = [_seconds(fields['_obj_created_at']), _seconds(fields['_obj_updated_at'])]
         if -1 in times:

@@ -133,7 +133,8 @@ def outcome(call: Callable[..., Any], *arguments: Any) -> Any:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, library.VersionedObject):
-        return type(value), {name: _shown(held) for name, held in vars(value).items()}
+        held = {'_changed_fields': value._changed_fields, **vars(value)}
+        return type(value), {name: _shown(each) for name, each in held.items()}
     if isinstance(value, dict):
         # The order of what is changed, and of the fields, can be seen on the wire.
         return [(name, _shown(held)) for name, held in value.items()]
@@ -295,6 +296,9 @@ class LibraryNames(tests_base.TestCase):
     def test_the_library_makes_objects_by_the_method_that_is_overridden(self) -> None:
         for name in ('_obj_from_primitive', '_obj_primitive_key'):
             self.assertTrue(callable(getattr(library.VersionedObject, name)))
+
+    def test_the_registry_is_what_the_library_says_it_is(self) -> None:
+        self.assertIs(library.VersionedObjectRegistry.obj_classes(), fast._registered())
 
     def test_all_can_be_left_to_the_library(self) -> None:
         def refuse(*_: Any) -> None:
