@@ -26,6 +26,7 @@ import datetime
 import enum
 import functools
 import itertools
+import operator
 import sys
 import time
 from typing import (
@@ -79,7 +80,11 @@ _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')
 # In which a cell differs from one of the same uuid.
 _CELL_TELLING = ('name', 'transport_url', 'database_connection')
 MAPPING_COLUMNS = tuple(column.name for column in _mappings.columns)
+_ID_PLACE = MAPPING_COLUMNS.index('id')
+_UUID_PLACE = MAPPING_COLUMNS.index('instance_uuid')
 _CELL_PLACE = MAPPING_COLUMNS.index('cell_uuid')
+# Of a row, the columns in that order.
+_columns = operator.itemgetter(*MAPPING_COLUMNS)
 _MAPPING_NAMES = frozenset(MAPPING_COLUMNS)
 _CREATABLE = _MAPPING_NAMES - {'id', 'updated_at'}
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
@@ -550,15 +555,22 @@ def instance_mapping_list(
     }
     filters = {name: value for name, value in filters.items() if value is not None}
     rows = _page(context, _mappings, filters, limit, marker)
+    return _listed(context, rows)
+
+
+def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
     wanted = {row[_CELL_PLACE] for row in rows} - {None}
     cells: dict[str | None, Row | None] = {None: None}
     cells.update(_get_cells(context, wanted))
     if not wanted <= cells.keys():
         # Moved and its cell removed since the rows were read: read it anew.
-        found = _with_cells(context, [_mapping(row) for row in rows])
-        rows = [tuple(row[name] for name in MAPPING_COLUMNS) for row in found]
-        cells.update((row['cell_uuid'], row['cell_mapping']) for row in found)
+        return _as_listed(_with_cells(context, list(map(_mapping, rows))))
     return Listed(rows, cells)
+
+
+def _as_listed(rows: Sequence[Row]) -> Listed:
+    cells = {row['cell_uuid']: row['cell_mapping'] for row in rows}
+    return Listed([_columns(row) for row in rows], cells)
 
 
 def _as_rows(listed: Listed) -> list[Row]:
@@ -578,6 +590,20 @@ def instance_mapping_get_by_instance_uuids(
 
     :raises: MarkerNotFound, where that instance is not in the list
     """
+    listed = instance_mapping_list_by_instance_uuids(
+        context, instance_uuids, limit=limit, marker=marker
+    )
+    return _as_rows(listed)
+
+
+def instance_mapping_list_by_instance_uuids(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> Listed:
+    """As :func:`instance_mapping_get_by_instance_uuids`."""
     _check_limit(limit)
     uuids = set(instance_uuids)
     cached = _cache(context)
@@ -592,34 +618,57 @@ def instance_mapping_get_by_instance_uuids(
                 read = _read_mappings(context, missing)
                 lookup.fill(read)
                 rows += read
-    return _with_known_cells(context, _page_of(rows, limit, marker))
+    page = _page_of([_columns(row) for row in rows], limit, marker)
+    return _as_listed(_with_known_cells(context, list(map(_mapping, page))))
 
 
 @reads
 def _read_page(
     context: Connected, uuids: Collection[str], limit: int | None, marker: str | None
-) -> list[Row]:
-    rows = _get_mappings(context, uuids)
-    return _with_cells(context, _page_of(rows, limit, marker))
+) -> Listed:
+    return _listed(context, _page_of(_get_mappings(context, uuids), limit, marker))
 
 
 @reads
 def _read_mappings(context: Connected, uuids: Collection[str]) -> list[Row]:
-    return _get_mappings(context, uuids)
+    return list(map(_mapping, _get_mappings(context, uuids)))
 
 
-def _get_mappings(context: Connected, uuids: Collection[str]) -> list[Row]:
-    rows: list[Row] = []
+def _get_mappings(context: Connected, uuids: Collection[str]) -> list[Sequence[Any]]:
+    rows: list[Sequence[Any]] = []
     for chunk in _chunks(uuids):
-        query = _mappings.select().where(_mappings.c.instance_uuid.in_(chunk))
-        rows += map(_mapping, context.connection.execute(query))
+        # A few statements serve lists of any length: the last uuid fills one up.
+        chunk += chunk[-1:] * (-len(chunk) % _LENGTH_STEP)
+        values = {_item(place): uuid for place, uuid in enumerate(chunk)}
+        rows += transaction.tuples(context, _lookup_of(len(chunk)), values)
     return rows
 
 
-def _page_of(rows: list[Row], limit: int | None, marker: str | None) -> list[Row]:
-    rows.sort(key=_id)
+@functools.lru_cache(maxsize=32)
+def _lookup_of(length: int) -> prepared.Query:
+    """The lookup of so many."""
+    uuid = _mappings.c.instance_uuid
+    items = [sa.bindparam(_item(place), type_=uuid.type) for place in range(length)]
+    return prepared.Query(_mappings.select().where(uuid.in_(items)))
+
+
+@functools.cache
+def _item(place: int) -> str:
+    return f'uuid{place}'
+
+
+_LENGTH_STEP = 20
+
+
+def _page_of(
+    rows: list[Sequence[Any]], limit: int | None, marker: str | None
+) -> Sequence[Sequence[Any]]:
+    rows.sort(key=operator.itemgetter(_ID_PLACE))
     if marker is not None:
-        rows = rows[_position(rows, marker) + 1 :]
+        uuids = [row[_UUID_PLACE] for row in rows]
+        if marker not in uuids:
+            raise exception.MarkerNotFound(marker=marker)
+        rows = rows[uuids.index(marker) + 1 :]
     return rows[:limit]
 
 
@@ -660,13 +709,6 @@ _SCAN = sa.select(
         queued_for_delete=_mappings.c.queued_for_delete == sa.true(),
     ),
 ).order_by(_mappings.c.instance_uuid)
-
-
-def _position(rows: Sequence[Row], marker: str) -> int:
-    for position, row in enumerate(rows):
-        if row['instance_uuid'] == marker:
-            return position
-    raise exception.MarkerNotFound(marker=marker)
 
 
 def _with_known_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
@@ -1309,11 +1351,6 @@ def _cell(row: Iterable[Any]) -> Row:
 
 def _mapping(row: Iterable[Any]) -> Row:
     return dict(zip(MAPPING_COLUMNS, row, strict=True))
-
-
-def _id(row: Row) -> int:
-    number: int = row['id']
-    return number
 
 
 def _known(

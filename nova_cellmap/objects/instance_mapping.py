@@ -432,13 +432,13 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         marker: str | None = None,
     ) -> Self:
         """The mappings of any number of instances; those without one are left out."""
-        rows = db_api.instance_mapping_get_by_instance_uuids(
+        listed = db_api.instance_mapping_list_by_instance_uuids(
             context,
             map(fields.canonical_uuid, uuids),
             limit=limit,
             marker=_uuid_or_none(marker),
         )
-        return cls._from_rows(context, rows)
+        return cls._from_listed(context, listed)
 
     @classmethod
     @base.remotable

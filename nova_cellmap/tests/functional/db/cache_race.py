@@ -206,7 +206,7 @@ def _count_reads(report: Report) -> None:
         _dawdle()
         return row
 
-    def count_many(context: RequestContext, uuids: Collection[str]) -> list[api.Row]:
+    def count_many(context: RequestContext, uuids: Collection[str]) -> list[Sequence[Any]]:
         rows = get_mappings(context, uuids)
         report.read += len(rows)
         _dawdle()

@@ -62,6 +62,20 @@ class Prepared(base.TestCase):
             outcome = self.assert_same(api.instance_mapping_get_by_instance_uuid, value)
             self.assertIsInstance(outcome, tuple)
 
+    def test_lookups_of_many(self) -> None:
+        others = [base.new_uuid() for _ in range(1040)]
+        for found, missing in itertools.product((0, 1, 12), (0, 1, 8, 19, 20, 1039)):
+            uuids = self.uuids[:found] + others[:missing]
+            for limit, marker in ((None, None), (2, None), (None, self.uuids[0]), (0, 'x')):
+                self.assert_same(
+                    api.instance_mapping_get_by_instance_uuids, uuids, limit=limit, marker=marker
+                )
+        odd: Any = ('', 'x\0', '\ud800', None, 5, b'x', 2**70)
+        for value in odd:
+            self.assert_same(
+                api.instance_mapping_get_by_instance_uuids, [self.uuids[0], value, self.uuids[1]]
+            )
+
     def test_lists(self) -> None:
         for project, cell, queued, limit, marker in itertools.product(
             (None, *_PROJECTS, 'none'),
@@ -104,6 +118,7 @@ class Prepared(base.TestCase):
         }
         with mock.patch.object(sa.Connection, 'execute', side_effect=AssertionError):
             api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[1])
+            api.instance_mapping_get_by_instance_uuids(self.context, self.uuids)
             api.instance_mapping_get_all(
                 self.context, project_id='p', limit=2, marker=self.uuids[2]
             )
