@@ -13,7 +13,7 @@ _MAPPINGS, _CELLS = models.instance_mapping, models.cell_mapping
 _COUNTING_INDEX = 'instance_mapping_project_id_queued_for_delete_cell_uuid_idx'
 # How to tell a database to count along the index of the project alone; PostgreSQL cannot be told.
 _PLAIN = {
-    'sqlite': 'instance_mapping INDEXED BY instance_mapping_project_id_idx',
+    'sqlite': 'instance_mapping INDEXED BY instance_mapping_project_id_id_idx',
     'mysql': f'instance_mapping IGNORE INDEX ({_COUNTING_INDEX})',
 }
 

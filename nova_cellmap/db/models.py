@@ -80,7 +80,7 @@ instance_mapping = sa.Table(
     sa.Column('queued_for_delete', sa.Boolean, server_default=sa.false()),
     sa.Column('user_id', Text(255)),
     sa.Index('uniq_instance_mapping0instance_uuid', 'instance_uuid', unique=True),
-    sa.Index('instance_mapping_project_id_idx', 'project_id'),
+    sa.Index('instance_mapping_project_id_id_idx', 'project_id', 'id'),
     sa.Index(
         'instance_mapping_project_id_queued_for_delete_cell_uuid_idx',
         'project_id',

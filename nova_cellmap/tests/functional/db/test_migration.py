@@ -326,6 +326,11 @@ class _Walk(_OnDatabase):
         self.assertEqual((2**40, 0), (row['last_mapping_id'], row['conflicts']))
 
     def _check_013(self) -> None:
+        names = set(self.indexes('instance_mapping'))
+        self.assertIn('instance_mapping_project_id_queued_for_delete_cell_uuid_idx', names)
+        self.assertNotIn('instance_mapping_project_id_queued_for_delete_idx', names)
+
+    def _check_014(self) -> None:
         names = [index.name for index in models.instance_mapping.indexes]
         self.assertEqual(set(names), set(self.indexes('instance_mapping')))
 
