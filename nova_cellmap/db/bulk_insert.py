@@ -73,17 +73,19 @@ def _insert_by_driver(
     returning: tuple[sa.Column[Any], ...],
 ) -> Iterable[tuple[Any, ...]]:
     dialect = connection.dialect
-    [key] = table.primary_key.columns
-    last = connection.scalar(sa.select(sa.func.max(key))) or 0
     text, names = _statement(dialect, table, tuple(rows[0]))
     columns = [
         _prepared(rows, name, table.c[name].type.dialect_impl(dialect).bind_processor(dialect))
         for name in names
     ]
-    connection.exec_driver_sql(text, [*zip(*columns, strict=True)])
+    values = [*zip(*columns, strict=True)]
     if not returning:
+        connection.exec_driver_sql(text, values)
         return ()
     # Nobody else writes meanwhile, and new keys are greater than all that are there.
+    [key] = table.primary_key.columns
+    last = connection.scalar(sa.select(sa.func.max(key))) or 0
+    connection.exec_driver_sql(text, values)
     return map(tuple, connection.execute(sa.select(*returning).where(key > last)))
 
 
