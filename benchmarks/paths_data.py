@@ -8,6 +8,7 @@ import datetime
 import itertools
 from pathlib import Path
 import random
+import time
 from typing import Any
 import uuid
 
@@ -204,10 +205,26 @@ def _insert(engine: sa.Engine, table: sa.Table, rows: Sequence[dict[str, Any]]) 
 
 def _settle(engine: sa.Engine, table: str) -> None:
     """Have the servers know what they have, as they come to by themselves in time."""
-    verb = {'postgresql': 'VACUUM ANALYZE', 'sqlite': None}.get(
-        engine.dialect.name, 'ANALYZE TABLE'
-    )
-    if verb is not None:
-        with engine.connect().execution_options(isolation_level='AUTOCOMMIT') as connection:
-            connection.exec_driver_sql(f'{verb} {table}')
+    with engine.connect().execution_options(isolation_level='AUTOCOMMIT') as connection:
+        match engine.dialect.name:
+            case 'postgresql':
+                _vacuum(connection, table)
+            case 'mysql' | 'mariadb':
+                connection.exec_driver_sql(f'ANALYZE TABLE {table}')
     engine.dispose()
+
+
+def _vacuum(connection: sa.Connection, table: str) -> None:
+    # What another one's snapshot may not see yet, such as autovacuum's, it leaves for later: and
+    # to count along an index is then to look into the table.
+    for _ in range(_VACUUMS):
+        connection.exec_driver_sql(f'VACUUM ANALYZE {table}')
+        left = connection.exec_driver_sql(
+            f"SELECT relpages - relallvisible FROM pg_class WHERE oid = '{table}'::regclass"
+        )
+        if left.scalar_one() <= 0:
+            return
+        time.sleep(1)
+
+
+_VACUUMS = 30
