@@ -40,7 +40,7 @@ class Pages(base.TestCase):
         return '\n'.join(line for (line,) in self.execute(sa.text(f'EXPLAIN {text}')))
 
     def test_a_page_is_found_in_the_index_of_the_project(self) -> None:
-        [(middle,)] = self.execute(sa.select(sa.cast(sa.func.avg(_mappings.c.id), sa.Integer)))
+        [(middle,)] = self.execute(sa.select(sa.cast(sa.func.avg(_mappings.c.id), sa.BigInteger)))
         for place in ({}, {'last_id': middle}):
             plan = self.plan(project_id='p7', **place, limit=100)
             self.assertIn('Index Scan using instance_mapping_project_id_id_idx', plan)
