@@ -84,7 +84,7 @@ _ID_PLACE = MAPPING_COLUMNS.index('id')
 _UUID_PLACE = MAPPING_COLUMNS.index('instance_uuid')
 _CELL_PLACE = MAPPING_COLUMNS.index('cell_uuid')
 # Of a row, the columns in that order.
-_columns = operator.itemgetter(*MAPPING_COLUMNS)
+columns_of = operator.itemgetter(*MAPPING_COLUMNS)
 _MAPPING_NAMES = frozenset(MAPPING_COLUMNS)
 _CREATABLE = _MAPPING_NAMES - {'id', 'updated_at'}
 _MAPPING_REQUIRED = ('instance_uuid', 'project_id')
@@ -564,13 +564,14 @@ def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
     cells.update(_get_cells(context, wanted))
     if not wanted <= cells.keys():
         # Moved and its cell removed since the rows were read: read it anew.
-        return _as_listed(_with_cells(context, list(map(_mapping, rows))))
+        return as_listed(_with_cells(context, list(map(_mapping, rows))))
     return Listed(rows, cells)
 
 
-def _as_listed(rows: Sequence[Row]) -> Listed:
+def as_listed(rows: Sequence[Row]) -> Listed:
+    """Rows that have their cells, as a list of mappings has them."""
     cells = {row['cell_uuid']: row['cell_mapping'] for row in rows}
-    return Listed([_columns(row) for row in rows], cells)
+    return Listed([columns_of(row) for row in rows], cells)
 
 
 def _as_rows(listed: Listed) -> list[Row]:
@@ -618,8 +619,8 @@ def instance_mapping_list_by_instance_uuids(
                 read = _read_mappings(context, missing)
                 lookup.fill(read)
                 rows += read
-    page = _page_of([_columns(row) for row in rows], limit, marker)
-    return _as_listed(_with_known_cells(context, list(map(_mapping, page))))
+    page = _page_of([columns_of(row) for row in rows], limit, marker)
+    return as_listed(_with_known_cells(context, list(map(_mapping, page))))
 
 
 @reads

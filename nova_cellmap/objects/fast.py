@@ -140,7 +140,8 @@ def _keeping(cls: type[base.VersionedObject]) -> _Keep:
 
     if _places(cls, _OBJECT):
         return keep
-    # What is within others comes again and again: a cell with each of its mappings.
+    # What is within others comes again and again: a cell with each of its mappings. The
+    # list is everybody's, and nobody changes it: only objects are put in, and in here are none.
     return functools.lru_cache(maxsize=_LEAVES, typed=True)(keep)
 
 
@@ -360,7 +361,7 @@ def new(cls: type[_Object], context: Any) -> _Object:
 
 
 def _registered() -> _Classes:
-    # What obj_classes() answers, which takes as long as all else there is to a small object.
+    # What obj_classes() answers, which makes an object for each call.
     return base.VersionedObjectRegistry._registry._obj_classes  # type: ignore[union-attr]
 
 

@@ -2,7 +2,6 @@
 """Which cell an instance is in."""
 
 from collections.abc import Iterable, Mapping, Sequence
-import operator
 from typing import Any, Self
 
 from oslo_utils import versionutils
@@ -43,7 +42,6 @@ _UUID = f'{fast.STORAGE}uuid'
 _LOADED_CELL_UUID = '_loaded_cell_uuid'
 _QUEUED_FOR_DELETE = f'{fast.STORAGE}queued_for_delete'
 
-_columns = operator.itemgetter(*db_api.MAPPING_COLUMNS)
 # In a primitive, the cell that a change is from.
 _LOADED_CELL = f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.loaded_cell'
 
@@ -102,7 +100,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         cell: 'cell_mapping.CellMapping | None',
     ) -> Self:
         """The object of a row of :mod:`nova_cellmap.db.api` and of its cell's object."""
-        return cls.from_columns(context, _columns(row), cell)
+        return cls.from_columns(context, db_api.columns_of(row), cell)
 
     @classmethod
     def from_columns(
@@ -528,8 +526,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
 
     @classmethod
     def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
-        cells = {row['cell_uuid']: row['cell_mapping'] for row in rows}
-        return cls._from_listed(context, db_api.Listed([_columns(row) for row in rows], cells))
+        return cls._from_listed(context, db_api.as_listed(rows))
 
     @classmethod
     def _from_listed(cls, context: RequestContext, listed: db_api.Listed) -> Self:
