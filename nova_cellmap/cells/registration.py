@@ -16,6 +16,7 @@ from nova_cellmap.cells import database
 from nova_cellmap.cells import target
 from nova_cellmap.cells.instances import Instances
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.objects.instance_mapping import InstanceMappingList
@@ -81,10 +82,22 @@ def update_cell(
     urls = {field: text for field, text in changes.items() if field in _URLS}
     _check_urls(context, conf, urls, besides=cell)
     with _values_checked():
-        for field, value in changes.items():
+        for field, value in differences(context, cell, changes).items():
             setattr(cell, field, value)
     cell.save()
     return cell
+
+
+def differences(
+    context: RequestContext, cell: CellMapping, values: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of *values*, by field, that differ from what is stored of the cell.
+
+    :raises: CellMappingNotFound
+    """
+    # The object's own URLs are filled.
+    stored = db_api.cell_mapping_get_by_uuid(context, cell.uuid)
+    return {field: value for field, value in values.items() if stored[field] != value}
 
 
 def map_cell0(

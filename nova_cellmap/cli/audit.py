@@ -44,7 +44,7 @@ class Audit(base.Lister):
         1: 'problems are left',
         2: 'a cell could not be read; of the others, problems may be left as well',
         base.Status.NO_INPUT: 'there is no such cell',
-        127: 'a number is not a positive one',
+        base.Status.USAGE: 'a number is not a positive one, or the summary has no place',
     }
     columns = ('instance_uuid', 'problem', 'cell_uuid', 'detail')
 
@@ -129,9 +129,7 @@ def _seconds(option: str, text: str) -> float:
         seconds = -1
     # Neither a negative number nor infinity or no number at all.
     if not 0 <= seconds <= 3600:
-        raise base.CommandError(
-            f'{option} must be a number of seconds, 0 to 3600, not {text!r}.', 127
-        )
+        raise base.CommandError(f'{option} must be a number of seconds, 0 to 3600, not {text!r}.')
     return seconds
 
 

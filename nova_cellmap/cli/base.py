@@ -46,21 +46,16 @@ class Status(enum.IntEnum):
     Those of sysexits.h, so that none is taken for a command's own.
     """
 
-    USAGE = 64  # a command, option or value that does not exist
+    USAGE = 64  # a wrong command, option, value or configuration
     NO_INPUT = 66  # what the command names is not there
-    UNAVAILABLE = 69  # a database cannot be reached, or lacks its tables
-    REFUSED = 70  # an error that is foreseen and has no status of its own
+    UNAVAILABLE = 69  # a database, a cell or the broker cannot be reached, or does not serve
     UNFORESEEN = 255
 
 
 _STATUSES: Mapping[type[Exception], int] = {
     exception.InvalidInput: Status.USAGE,
     exception.NotFound: Status.NO_INPUT,
-    exception.DatabaseError: Status.UNAVAILABLE,
-    exception.CellUnreachable: Status.UNAVAILABLE,
-    exception.NotACellDatabase: Status.UNAVAILABLE,
-    exception.NovaDatabaseError: Status.UNAVAILABLE,
-    exception.CellMapError: Status.REFUSED,
+    exception.CellMapError: Status.UNAVAILABLE,
 }
 
 
@@ -78,7 +73,7 @@ MOST_AT_ONCE = 100_000
 
 
 def positive(
-    option: str, text: str | None, status: int = 127, most: int = MOST_ROWS
+    option: str, text: str | None, most: int = MOST_ROWS, status: int = Status.USAGE
 ) -> int | None:
     """The number that an option gives.
 
@@ -158,7 +153,11 @@ class Command(command.Command):
         import nova_cellmap
         from nova_cellmap import context
 
-        nova_cellmap.configure(self.conf)
+        try:
+            nova_cellmap.configure(self.conf)
+        except exception.InvalidInput as error:
+            # Of the configuration, and not of a URL that a command was given.
+            raise CommandError(str(error)) from error
         return context.get_admin_context()
 
 
@@ -305,7 +304,7 @@ class App(app.App):
         """Print *error* on standard error; answer the exit status it has."""
         if self.options.debug:
             traceback.print_exception(error, file=self.stderr)
-        status = _status_of(error, statuses or {})
+        status = status_of(error, statuses or {})
         text = str(error)
         if status == Status.UNFORESEEN:
             text = f'Unforeseen: {type(error).__name__}. --debug shows where.'
@@ -323,7 +322,8 @@ def _summary(command_class: type[command.Command]) -> str:
     return (command_class.__doc__ or '').split('\n', maxsplit=1)[0].rstrip('.')
 
 
-def _status_of(error: Exception, statuses: Mapping[type[Exception], int]) -> int:
+def status_of(error: Exception, statuses: Mapping[type[Exception], int]) -> int:
+    """The exit status of *error*; the *statuses* of a command come first."""
     if isinstance(error, CommandError):
         return error.status
     for table in (statuses, _STATUSES):

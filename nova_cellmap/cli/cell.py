@@ -159,11 +159,24 @@ class UpdateCell(base.Command):
             changes['disabled'] = parsed_args.disable
         context = self.context
         cell = registration.get_cell(context, parsed_args.cell)
+        different = registration.differences(context, cell, changes)
         registration.update_cell(context, self.conf, cell, **changes)
-        if 'disabled' in changes:
-            changes['disabled' if changes.pop('disabled') else 'enabled'] = True
-        changed = ', '.join(changes) or 'nothing, since no option said what'
-        self.say(f'Changed cell {cell.identity}: {changed}.')
+        self.say(_told(cell, different, changes))
+
+
+def _told(cell: Any, different: dict[str, Any], changes: dict[str, Any]) -> str:
+    """What became of the *changes* that were asked for."""
+    changed = ', '.join(map(_word, different.items()))
+    same = ', '.join(_word(item) for item in changes.items() if item[0] not in different)
+    if not changed:
+        why = f'it is so already ({same})' if same else 'no option says what'
+        return f'Nothing changed of cell {cell.identity}: {why}.'
+    return f'Changed cell {cell.identity}: {changed}.' + (f' As it was: {same}.' if same else '')
+
+
+def _word(change: tuple[str, Any]) -> str:
+    field, value = change
+    return field if field != 'disabled' else 'disabled' if value else 'enabled'
 
 
 class DeleteCell(base.Command):

@@ -6,7 +6,10 @@ import argparse
 from nova_cellmap import exception
 from nova_cellmap.cli import base
 
-_STATUSES: dict[type[Exception], int] = {exception.CellMapError: 1}
+_STATUSES: dict[type[Exception], int] = {
+    exception.CellMapError: 1,
+    exception.DatabaseUnreachable: base.Status.UNAVAILABLE,
+}
 
 
 class Sync(base.Command):
@@ -17,7 +20,11 @@ class Sync(base.Command):
     """
 
     examples = ('nova-cellmap-manage db sync', 'nova-cellmap-manage db sync 8')
-    exit_statuses = {1: 'the schema was not changed, or not to the end, for the reason given'}
+    exit_statuses = {
+        1: 'the schema was not changed, or not to the end, for the reason given',
+        base.Status.USAGE: 'the version is no number, or the configuration is wrong',
+        base.Status.UNAVAILABLE: 'the database cannot be reached',
+    }
     statuses = _STATUSES
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -33,8 +40,11 @@ class Sync(base.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from nova_cellmap.db import migration
 
+        version: str | None = parsed_args.version
+        if version is not None and not (version.isascii() and version.isdigit()):
+            raise base.CommandError(f'VERSION must be a whole number, not {version!r}.')
         self.context  # noqa: B018 - binds the process to the database
-        migration.db_sync(parsed_args.version)
+        migration.db_sync(version)
         self.say(f'The schema is at version {migration.db_version()}.')
 
 
@@ -42,7 +52,11 @@ class Version(base.Command):
     """Print the version of the mapping database's schema; 0 where it is empty."""
 
     examples = ('nova-cellmap-manage db version',)
-    exit_statuses = {1: 'the database has no version, for the reason given'}
+    exit_statuses = {
+        1: 'the database has no version, for the reason given',
+        base.Status.USAGE: 'the configuration is wrong',
+        base.Status.UNAVAILABLE: 'the database cannot be reached',
+    }
     statuses = _STATUSES
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # How many mappings list_instances reads at a time.
 _PAGE = 1000
+# The exit status of a number that is none, as Nova has it for map_instances alone.
+_NO_NUMBER = 127
 
 _MAPPING_COLUMNS = (
     'instance_uuid',
@@ -58,7 +60,7 @@ class MapInstances(base.ShowOne):
         1: 'there are more to map: run it again',
         2: 'all were read, and some are mapped to another cell or have no project',
         base.Status.NO_INPUT: 'there is no such cell',
-        127: 'a number is not a positive one',
+        _NO_NUMBER: 'a number is not a positive one',
     }
     columns = ('cell_uuid', 'cell_name', 'created', 'existing', 'conflicts', 'hidden', 'all_done')
 
@@ -71,7 +73,7 @@ class MapInstances(base.ShowOne):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-        options = cli_run.options(parsed_args)
+        options = cli_run.options(parsed_args, _NO_NUMBER)
 
         from nova_cellmap.cells import mapping
         from nova_cellmap.cells import registration
@@ -128,7 +130,7 @@ class VerifyInstance(base.Command):
             '--uuid', metavar='UUID', required=True, help='The uuid of the instance.'
         )
         parser.add_argument(
-            '--quiet', action='store_true', help='Print nothing; the exit status tells.'
+            '--quiet', action='store_true', help='Print no verdict; the exit status tells it.'
         )
         return parser
 
@@ -136,9 +138,16 @@ class VerifyInstance(base.Command):
         from nova_cellmap.cells import lookup
         from nova_cellmap.objects import InstanceMapping
 
-        found = lookup.find_instance(
-            self.context, InstanceMapping.get_by_instance_uuid(self.context, parsed_args.uuid)
-        )
+        try:
+            found = lookup.find_instance(
+                self.context, InstanceMapping.get_by_instance_uuid(self.context, parsed_args.uuid)
+            )
+        except tuple(self.statuses) as error:
+            if not self.app.is_quiet:
+                raise
+            # A verdict too.
+            self.status = base.status_of(error, self.statuses)
+            return
         self.status, words = _verdict(found)
         if not self.app.is_quiet:
             print(f'Instance {found.mapping.instance_uuid} {words}', file=self.app.stdout)
@@ -229,7 +238,7 @@ class ListInstances(base.Lister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
-        limit = base.positive('--limit', parsed_args.limit, base.Status.USAGE)
+        limit = base.positive('--limit', parsed_args.limit)
 
         from nova_cellmap.cells import registration
 

@@ -29,9 +29,8 @@ class ImportNova(base.ShowOne):
         0: 'all cells and mappings of Nova stand here',
         1: 'there are more mappings to copy: run it again',
         2: 'all were read, and some stand otherwise or could not be copied',
-        base.Status.USAGE: 'the URL is wrong',
+        base.Status.USAGE: 'the URL is wrong, or a number is not a positive one',
         base.Status.UNAVAILABLE: 'the database cannot be read, or is not a Nova API database',
-        127: 'a number is not a positive one',
     }
     columns = (
         'cells_created',

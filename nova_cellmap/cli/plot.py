@@ -55,8 +55,7 @@ def check(path: str) -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise base.CommandError(
-            "--plot needs matplotlib, which is not installed: pip install 'nova-cellmap[plot]'",
-            base.Status.REFUSED,
+            "--plot needs matplotlib, which is not installed: pip install 'nova-cellmap[plot]'"
         ) from None
 
 

@@ -31,15 +31,15 @@ def add_options(parser: argparse.ArgumentParser, thing: str) -> None:
     )
 
 
-def options(parsed_args: argparse.Namespace) -> dict[str, Any]:
+def options(parsed_args: argparse.Namespace, no_number: int = base.Status.USAGE) -> dict[str, Any]:
     """The arguments that these options give.
 
-    :raises: CommandError where a number is not a positive one
+    :raises: CommandError with the status *no_number* where a number is not a positive one
     """
     given = {
-        'max_count': base.positive('--max-count', parsed_args.max_count),
+        'max_count': base.positive('--max-count', parsed_args.max_count, status=no_number),
         'batch_size': base.positive(
-            '--batch-size', parsed_args.batch_size, most=base.MOST_AT_ONCE
+            '--batch-size', parsed_args.batch_size, base.MOST_AT_ONCE, no_number
         ),
         'reset': parsed_args.reset,
     }

@@ -29,8 +29,8 @@ class Stats(base.Lister):
         'nova-cellmap-manage cell_v2 stats --plot cloud.png',
     )
     exit_statuses = {
-        base.Status.USAGE: 'the limit is not a positive number, or no picture can be made there',
-        base.Status.REFUSED: '--plot was given, and matplotlib is not installed',
+        base.Status.USAGE: 'the limit is not a positive number, or no picture can be made there, '
+        'or not without matplotlib, which is not installed',
     }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -54,7 +54,7 @@ class Stats(base.Lister):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
-        limit = base.positive('--limit', parsed_args.limit, base.Status.USAGE)
+        limit = base.positive('--limit', parsed_args.limit)
         if parsed_args.plot is not None:
             plot.check(parsed_args.plot)
 

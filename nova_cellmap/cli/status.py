@@ -27,6 +27,7 @@ class UpgradeCheck(base.Lister):
     exit_statuses = {
         1: 'there are warnings: look into them',
         2: 'something failed, and the services would not work',
+        base.Status.USAGE: 'the configuration is wrong',
         255: 'the checks could not be made, for a reason that was not foreseen',
     }
     statuses = {exception.CellMapError: 255}
@@ -75,7 +76,11 @@ def _check_schema() -> Result:
 def _check_cells(cells: list[Any]) -> Result:
     if cells:
         return Result(Code.SUCCESS)
-    return Result(Code.WARNING, 'There are none: `nova-cellmap-manage cell_v2 create_cell`.')
+    # As Nova's own check has it: cell0 alone is no cloud.
+    return Result(
+        Code.FAILURE,
+        'There are none besides cell0: `nova-cellmap-manage cell_v2 create_cell`.',
+    )
 
 
 def _check_cell0(cells: list[Any]) -> Result:

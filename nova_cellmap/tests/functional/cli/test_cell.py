@@ -187,6 +187,22 @@ class UpdateCell(_Case):
                 del row['updated_at']
             self.assertEqual({**before, **change}, after)
 
+    def test_what_is_so_already_is_not_said_to_have_changed(self) -> None:
+        for options, word in (
+            (('--enable',), 'enabled'),
+            (('--name', 'cell2'), 'name'),
+            (('--database_connection', _DATABASE_TEMPLATE), 'database_connection'),
+            ((), 'no option'),
+        ):
+            before = self.row(self.other.uuid)
+            err = self.assert_succeeds(*self.command, '--cell', 'cell2', *options).err
+            self.assertIn('Nothing changed', err)
+            self.assertIn(word, err)
+            self.assertEqual(before, self.row(self.other.uuid))
+        both = ('--enable', '--name', 'new')
+        err = self.assert_succeeds(*self.command, '--cell', 'cell2', *both).err
+        self.assertTrue(err.endswith('(new): name. As it was: enabled.\n'), err)
+
     def test_a_cell_is_named_by_its_name_too(self) -> None:
         self.assert_succeeds(*self.command, '--cell', 'cell2', '--name', 'new')
         self.assertEqual('new', self.row(self.other.uuid).name)

@@ -111,6 +111,7 @@ class VerifyInstance(_Case):
     def test_1_where_it_has_no_mapping(self) -> None:
         for uuid in (nova_cell.add(self.nova), 'nosuch', 'x' * 60, ''):
             self.assertIn(uuid, self.assert_fails(1, *self.command, uuid))
+            self.assertEqual((1, '', ''), self.call(*self.command, uuid, '--quiet'))
 
     def test_2_where_it_is_in_no_cell_yet(self) -> None:
         self.assert_verdict(2, self.make_mapping(cell_uuid=None).instance_uuid)
@@ -126,6 +127,7 @@ class VerifyInstance(_Case):
         path = self.missing_file()
         uuid = self.make_mapping(cell_uuid=self.lost.uuid).instance_uuid
         self.assertIn(str(path), self.assert_fails(5, *self.command, uuid))
+        self.assertEqual((5, '', ''), self.call(*self.command, uuid, '--quiet'))
         self.assertFalse(path.exists())
 
     def test_any_spelling_of_the_uuid_will_do(self) -> None:

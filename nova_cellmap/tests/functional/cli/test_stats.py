@@ -118,10 +118,10 @@ class Stats(base.TestCase):
             self.assertIn('--plot', self.assert_fails(64, *self.command, '--plot', path))
         self.assertEqual([self.config_file], list(self.folder.iterdir()))
 
-    def test_70_where_matplotlib_is_missing(self) -> None:
+    def test_64_where_matplotlib_is_missing(self) -> None:
         path = self.folder / 'cloud.png'
         with mock.patch.dict(sys.modules, {'matplotlib': None}):
-            message = self.assert_fails(70, *self.command, '--plot', str(path))
+            message = self.assert_fails(64, *self.command, '--plot', str(path))
         self.assertIn("pip install 'nova-cellmap[plot]'", message)
         self.assertEqual(3, len(self.stats()))
 

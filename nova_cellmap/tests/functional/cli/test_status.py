@@ -26,11 +26,11 @@ class UpgradeCheck(base.TestCase):
         self.map_cell0()
         self.assertEqual({'success'}, {result for result, _ in self.check(0).values()})
 
-    def test_1_where_there_is_no_cell_but_cell0(self) -> None:
+    def test_2_where_there_is_no_cell_but_cell0_as_with_nova(self) -> None:
         self.map_cell0()
         self.cell.destroy()
-        result, details = self.check(1)['cells are mapped']
-        self.assertEqual('warning', result)
+        result, details = self.check(2)['cells are mapped']
+        self.assertEqual('failure', result)
         self.assertIn('create_cell', details)
 
     def test_2_where_cell0_is_not_mapped(self) -> None:
