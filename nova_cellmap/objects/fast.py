@@ -77,8 +77,8 @@ def paths(cls: _Class) -> _Class:
     attributes = {name: STORAGE + name for name in cls.fields}
     _layouts[cls] = _Layout(
         attributes=attributes,
-        stored=operator.itemgetter(*attributes.values()),
-        data=operator.itemgetter(*attributes),
+        stored=_getter(*attributes.values()),
+        data=_getter(*attributes),
         kept=_keeping(cls),
         times=_places(cls, fields.DateTime),
         children=_places(cls, _OBJECT),
@@ -92,6 +92,12 @@ def paths(cls: _Class) -> _Class:
         changes_key=cls._obj_primitive_key('changes'),
     )
     return cls
+
+
+def _getter(*keys: str) -> _Get:
+    get = operator.itemgetter(*keys)
+    # Of one key alone it answers no tuple.
+    return (lambda held: (get(held),)) if len(keys) == 1 else get
 
 
 def _places(cls: type[base.VersionedObject], *kinds: type) -> tuple[_Place, ...]:

@@ -18,6 +18,7 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fast
+from nova_cellmap.objects import fields
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.unit.objects.test_versions import whole_mapping
 
@@ -253,6 +254,29 @@ class Primitives(tests_base.TestCase):
         self.addCleanup(replaced.__setitem__, 0, replaced[0])
         replaced[0] = Other
         self.assertIsInstance(base.CellMapObject.obj_from_primitive(primitive), Other)
+
+
+class _OfOneField(base.CellMapObject):
+    VERSION = '1.0'
+    fields = {'name': fields.StringField(nullable=True)}
+
+
+class Small(tests_base.TestCase):
+    """A class with a single field."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        fast.paths(base.VersionedObjectRegistry.register(_OfOneField))
+        classes = library.VersionedObjectRegistry.obj_classes()
+        self.addCleanup(classes.pop, _OfOneField.obj_name())
+
+    def test_it_goes_the_short_ways_as_others_do(self) -> None:
+        for values in ({'name': 'x'}, {'name': None}, {}):
+            obj = _OfOneField(**values)
+            primitive = obj.obj_to_primitive()
+            self.assertEqual(by_library(obj.obj_to_primitive), outcome(obj.obj_to_primitive))
+            call = _OfOneField.obj_from_primitive
+            self.assertEqual(by_library(call, primitive), outcome(call, primitive))
 
 
 class Rows(tests_base.TestCase):
