@@ -18,7 +18,7 @@ replica may lag, and stale answers have to be opted into.""",
 
 # Copies: the defaults of the library's own option objects are shared by every
 # other user of oslo.db in the process.
-OPTS = copy.deepcopy(oslo_db_options.database_opts)
+OPTS: list[cfg.Opt] = copy.deepcopy(oslo_db_options.database_opts)
 cfg.set_defaults(
     OPTS,
     connection='sqlite:///$state_path/nova_cellmap.sqlite',
@@ -29,6 +29,31 @@ cfg.set_defaults(
     db_max_retries=5,
     db_max_retry_interval=2,
 )
+OPTS += [
+    cfg.IntOpt(
+        'connect_timeout',
+        default=10,
+        min=1,
+        help="""For how many seconds a connection to the mapping database is waited for. A URL
+that says ``connect_timeout`` itself has precedence.""",
+    ),
+    cfg.IntOpt(
+        'read_timeout',
+        default=30,
+        min=1,
+        help="""For how many seconds the mapping database may work on a statement, or keep silent,
+or take no data. After that the statement is given up. A URL that says
+``read_timeout`` or ``write_timeout`` itself has precedence.""",
+    ),
+    cfg.IntOpt(
+        'call_timeout',
+        default=60,
+        min=1,
+        help="""After how many seconds a call to the mapping database is not tried again, however
+many tries ``db_max_retries`` leaves. The last try may take ``connect_timeout``
+or ``read_timeout`` longer.""",
+    ),
+]
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
