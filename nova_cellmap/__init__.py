@@ -33,15 +33,18 @@ def configure(conf: 'cfg.ConfigOpts') -> None:
     May be called again, with another configuration or the same: connections of
     the one before are closed.
 
-    :param conf: an ``oslo_config.cfg.ConfigOpts`` with the options of
-        :func:`nova_cellmap.conf.register_opts`, such as :func:`nova_cellmap.conf.new` gives
+    :param conf: an ``oslo_config.cfg.ConfigOpts``, such as :func:`nova_cellmap.conf.new` gives,
+        or a service's own: :func:`nova_cellmap.conf.register_opts` adds what it lacks
     :raises: :exc:`nova_cellmap.exception.InvalidURL` and
         :exc:`nova_cellmap.exception.InvalidOption`, where an option cannot be followed
     """
+    from nova_cellmap import conf as options
     from nova_cellmap.db import cache
     from nova_cellmap.db import engine
     from nova_cellmap.db import known_cells
 
+    # On a service's own configuration some may be missing, where it has the others.
+    options.register_opts(conf)
     engine.configure(conf)
     cache.configure(conf)
     known_cells.configure(conf)

@@ -9,6 +9,7 @@ from oslo_config import cfg
 import oslo_messaging
 
 from nova_cellmap import exception
+from nova_cellmap.conf import base as base_conf
 
 
 def transport(
@@ -26,6 +27,8 @@ def transport(
     :raises: InvalidURL
     """
     _register_global_options(conf)
+    if url is None and base_conf.transport_url(conf) is None:
+        raise exception.InvalidURL(reason=f'{whose} is not set')
     try:
         return oslo_messaging.get_rpc_transport(conf, url, allowed_remote_exmods=list(exceptions))
     except (oslo_messaging.DriverLoadFailure, oslo_messaging.InvalidTransportURL) as error:

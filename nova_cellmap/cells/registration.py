@@ -15,6 +15,7 @@ from nova_cellmap import url
 from nova_cellmap.cells import database
 from nova_cellmap.cells import target
 from nova_cellmap.cells.instances import Instances
+from nova_cellmap.conf import base as base_conf
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
@@ -52,7 +53,7 @@ def create_cell(
     :raises: InvalidURL; CellMappingExists where its name or one of its URLs is taken
     """
     database_connection = database_connection or conf.database.connection
-    transport_url = transport_url or conf.transport_url
+    transport_url = transport_url or base_conf.transport_url(conf)
     if not database_connection:
         raise exception.InvalidURL(
             reason='Give --database_connection: [database] connection is not set.'
@@ -180,10 +181,11 @@ def _check_urls(
 
 
 def _filled(conf: cfg.ConfigOpts, field: str, text: str) -> str:
-    base_url = conf.database.connection if field == 'database_connection' else conf.transport_url
+    is_database = field == 'database_connection'
+    base_url = conf.database.connection if is_database else base_conf.transport_url(conf)
     try:
         filled = url.fill(text, base_url)
-        if field == 'database_connection':
+        if is_database:
             url.check_database(filled)
         else:
             url.check_transport(filled)

@@ -13,6 +13,7 @@ from oslo_log import log as logging  # noqa: E402
 from nova_cellmap import conf  # noqa: E402
 from nova_cellmap import exception  # noqa: E402
 from nova_cellmap import version  # noqa: E402
+from nova_cellmap.conf import base as base_conf  # noqa: E402
 
 _DESCRIPTION = """Answer the remotable methods of services that have no database.
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     except (cfg.Error, OSError) as error:
         return _fail(f'The configuration cannot be read: {error}')
     logging.setup(configuration, 'nova_cellmap')
-    if not configuration.transport_url:
+    if not base_conf.transport_url(configuration):
         return _fail('Set [DEFAULT] transport_url: there is no message queue to listen on.')
 
     from nova_cellmap.conductor import service

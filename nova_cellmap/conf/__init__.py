@@ -23,7 +23,14 @@ _GROUPS = (base, api_database, database, cells, conductor, cache)
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    """Register every option on *conf*. Doing it twice does no harm."""
+    """Register every option on *conf*. Doing it twice does no harm.
+
+    It may be a service's own, which registers options of the same names before or after: oslo.db's
+    in ``[database]``, Nova's ``[api_database]``. Each of them is there once, and whoever was first
+    has set its default.
+
+    :raises: :exc:`nova_cellmap.exception.InvalidOption` where one is of another type
+    """
     for group in _GROUPS:
         group.register_opts(conf)
 

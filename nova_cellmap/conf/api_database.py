@@ -6,6 +6,8 @@ import copy
 from oslo_config import cfg
 from oslo_db import options as oslo_db_options
 
+from nova_cellmap.conf import registration
+
 GROUP = cfg.OptGroup(
     'api_database',
     title='The mapping database',
@@ -57,10 +59,7 @@ or ``read_timeout`` longer.""",
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    # A copy: a group keeps its options' values, and oslo.config would share them between
-    # two configurations.
-    conf.register_group(copy.deepcopy(GROUP))
-    conf.register_opts(OPTS, group=GROUP.name)
+    registration.register(conf, OPTS, GROUP)
 
 
 def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:

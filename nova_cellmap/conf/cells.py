@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``[cells]`` group: how the cells' own databases and message queues are used."""
 
-import copy
-
 from oslo_config import cfg
+
+from nova_cellmap.conf import registration
 
 GROUP = cfg.OptGroup(
     'cells',
@@ -103,9 +103,7 @@ set. False where that is meant for others who share the configuration.""",
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    # A copy: see api_database.
-    conf.register_group(copy.deepcopy(GROUP))
-    conf.register_opts(OPTS, group=GROUP.name)
+    registration.register(conf, OPTS, GROUP)
 
 
 def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``[conductor]`` group: the remotable methods' far side."""
 
-import copy
 import socket
 
 from oslo_config import cfg
+
+from nova_cellmap.conf import registration
 
 GROUP = cfg.OptGroup(
     'conductor',
@@ -47,9 +48,7 @@ own; those of older releases are told to where a list would be longer.""",
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    # A copy: see api_database.
-    conf.register_group(copy.deepcopy(GROUP))
-    conf.register_opts(OPTS, group=GROUP.name)
+    registration.register(conf, OPTS, GROUP)
 
 
 def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ``[database]`` group: the cell database that others are named after."""
 
-import copy
-
 from oslo_config import cfg
+
+from nova_cellmap.conf import registration
 
 GROUP = cfg.OptGroup(
     'database',
@@ -25,10 +25,7 @@ name, is the database of ``cell_v2 map_cell0``.""",
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    # A copy: a group keeps its options' values, and oslo.config would share them between
-    # two configurations.
-    conf.register_group(copy.deepcopy(GROUP))
-    conf.register_opts(OPTS, group=GROUP.name)
+    registration.register(conf, OPTS, GROUP)
 
 
 def list_opts() -> dict[cfg.OptGroup, list[cfg.Opt]]:

@@ -80,7 +80,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
             base_url = engine.conf().database.connection
             values['database_connection'] = _filled(row, 'database_connection', base_url)
         if url.is_template(row['transport_url']):
-            values['transport_url'] = _filled(row, 'transport_url', engine.conf().transport_url)
+            values['transport_url'] = _filled(row, 'transport_url', _base_transport_url())
         return cls._hydrate(context, values)
 
     @classmethod
@@ -216,3 +216,10 @@ def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:
         # to this one is told.
         LOG.error('%s of cell %s cannot be filled: %s', column, row['uuid'], error)
         return template
+
+
+def _base_transport_url() -> str | None:
+    # It brings oslo.messaging, which takes half a second to import: few cells are templates.
+    from nova_cellmap.conf import base as base_conf
+
+    return base_conf.transport_url(engine.conf())

@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's objects and ours in one process, whichever was imported first."""
 
-import subprocess
-import sys
-import textwrap
-
 from nova_cellmap.tests import base
+from nova_cellmap.tests.beside_nova import apart
 
 _OURS = 'from nova_cellmap import objects as ours'
 _NOVAS = """
@@ -68,13 +65,14 @@ print('each found its own')
 
 class Registry(base.TestCase):
     def test_ours_first(self) -> None:
-        self.run_apart(_OURS, _NOVAS, _CHECK)
+        apart.run(self, _OURS, _NOVAS, _CHECK)
 
     def test_novas_first(self) -> None:
-        self.run_apart(_NOVAS, _OURS, _CHECK)
+        apart.run(self, _NOVAS, _OURS, _CHECK)
 
     def test_sqlalchemy_is_not_patched_for_nova(self) -> None:
-        self.run_apart(
+        apart.run(
+            self,
             """
             import sqlalchemy
             before = [cls.__bases__ for cls in vars(sqlalchemy.schema).values()
@@ -86,13 +84,5 @@ class Registry(base.TestCase):
             assert before == after
             from nova.db.api import models
             print('each found its own')
-            """
+            """,
         )
-
-    def run_apart(self, *parts: str) -> None:
-        """Run the parts in a process of their own: an import cannot be undone."""
-        program = '\n'.join(textwrap.dedent(part) for part in parts)
-        done = subprocess.run(
-            [sys.executable, '-c', program], capture_output=True, text=True, timeout=120
-        )
-        self.assertEqual('each found its own\n', done.stdout, done.stderr)
