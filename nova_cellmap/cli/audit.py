@@ -46,6 +46,7 @@ class Audit(base.Lister):
         base.Status.NO_INPUT: 'there is no such cell',
         base.Status.USAGE: 'a number is not a positive one, or the summary has no place',
     }
+    tells_database = True
     columns = ('instance_uuid', 'problem', 'cell_uuid', 'detail')
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

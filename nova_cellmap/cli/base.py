@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Mapping
+import contextlib
 import enum
 import functools
 from importlib import metadata
@@ -10,6 +11,8 @@ import io
 import itertools
 import logging
 import os
+import pathlib
+import re
 import signal
 import sys
 import traceback
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 # Loggers of libraries that tell at length, with tracebacks, what the command says in a line.
 _TALKATIVE = ('oslo_db', 'sqlalchemy', 'stevedore')
 
+
+_RELATIVE_SQLITE = re.compile('sqlite(?:[+][a-z]+)?:///[^/:?]')
 
 # As a shell says it of a program that the signal has ended.
 _SIGPIPE = 128 + signal.SIGPIPE
@@ -106,6 +111,9 @@ class Command(command.Command):
     # The exit status of an error, where it is not the one it has everywhere.
     statuses: ClassVar[Mapping[type[Exception], int]] = {}
 
+    # Whether it says which database it works on, since it makes it or judges it.
+    tells_database: ClassVar[bool] = False
+
     app: 'App'
     # The exit status of a command that comes to its end.
     status: int = 0
@@ -152,13 +160,27 @@ class Command(command.Command):
         """A context of its own; the process is bound to the configured database."""
         import nova_cellmap
         from nova_cellmap import context
+        from nova_cellmap.conf import files
 
         try:
             nova_cellmap.configure(self.conf)
         except exception.InvalidInput as error:
             # Of the configuration, and not of a URL that a command was given.
             raise CommandError(str(error)) from error
+        if self.tells_database or files.is_default(self.conf, 'api_database', 'connection'):
+            self._tell_database()
         return context.get_admin_context()
+
+    def _tell_database(self) -> None:
+        from nova_cellmap.conf import files
+        from nova_cellmap.db import engine
+
+        shown = engine.shown_url()
+        if _RELATIVE_SQLITE.match(shown):
+            with contextlib.suppress(OSError):
+                shown = f'{shown} in {pathlib.Path.cwd()}'
+        origin = files.origin(self.conf, 'api_database', 'connection', self.app.config_files)
+        self.say(f'Mapping database: {shown} ({origin}).')
 
 
 class _Display(Command):
@@ -212,6 +234,8 @@ class App(app.App):
     def __init__(self, name: str, description: str, commands: Mapping[str, str]) -> None:
         self.NAME = name
         self._conf: cfg.ConfigOpts | None = None
+        # The configuration files that were read.
+        self.config_files: list[str] = []
         manager = commandmanager.CommandManager()
         for words, target in commands.items():
             manager.commands[words] = metadata.EntryPoint(words, target, name)
@@ -290,12 +314,15 @@ class App(app.App):
 
             from nova_cellmap import conf
 
+            made = cfg.ConfigOpts()
+            conf.register_opts(made)
             try:
-                self._conf = conf.new(
-                    config_files=self.options.config_file, config_dirs=self.options.config_dir
+                self.config_files = conf.read(
+                    made, [], self.options.config_file, self.options.config_dir
                 )
             except (cfg.Error, OSError) as error:
                 raise CommandError(f'The configuration cannot be read: {error}') from error
+            self._conf = made
         return self._conf
 
     def report(

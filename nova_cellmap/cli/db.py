@@ -26,6 +26,7 @@ class Sync(base.Command):
         base.Status.UNAVAILABLE: 'the database cannot be reached',
     }
     statuses = _STATUSES
+    tells_database = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -58,6 +59,7 @@ class Version(base.Command):
         base.Status.UNAVAILABLE: 'the database cannot be reached',
     }
     statuses = _STATUSES
+    tells_database = True
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from nova_cellmap.db import migration

@@ -32,6 +32,7 @@ class ImportNova(base.ShowOne):
         base.Status.USAGE: 'the URL is wrong, or a number is not a positive one',
         base.Status.UNAVAILABLE: 'the database cannot be read, or is not a Nova API database',
     }
+    tells_database = True
     columns = (
         'cells_created',
         'cells_existing',

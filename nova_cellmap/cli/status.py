@@ -31,6 +31,7 @@ class UpgradeCheck(base.Lister):
         255: 'the checks could not be made, for a reason that was not foreseen',
     }
     statuses = {exception.CellMapError: 255}
+    tells_database = True
 
     def take_action(
         self, parsed_args: 'argparse.Namespace'

@@ -47,7 +47,7 @@ _TEXTS = st.one_of(
 
 def _program_actions() -> list[argparse.Action]:
     # The tests name the configuration and keep the file system clean.
-    kept = {'--log-file', '--config-dir'}
+    kept = {'--log-file'}
     return [
         action
         for action in manage.program().parser._actions

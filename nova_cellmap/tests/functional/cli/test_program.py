@@ -5,6 +5,8 @@ from importlib import metadata
 import os
 import subprocess
 
+import fixtures
+
 from nova_cellmap import exception
 from nova_cellmap import version
 from nova_cellmap.cli import manage
@@ -77,6 +79,64 @@ class Options(base.TestCase):
         installed = metadata.entry_points(group='console_scripts')
         for name, main in (('manage', manage.main), ('status', status.main)):
             self.assertIs(main, installed[f'nova-cellmap-{name}'].load())
+
+
+class Databases(base.CommandTestCase):
+    """No command works on a database that nobody meant."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(os.chdir, os.getcwd())  # noqa: PTH109
+        os.chdir(self.folder)
+        self.useFixture(fixtures.EnvironmentVariable('HOME', str(self.folder)))
+
+    def test_64_and_no_file_where_what_is_named_is_not_there_or_misspelt(self) -> None:
+        for name, text in (
+            ('group.conf', '[api_databse]\nconnection = sqlite:///x\n'),
+            ('option.conf', '[api_database]\nconection = sqlite:///x\n'),
+            ('latin-1.conf', '[DEFAULT]\n# \xe0\n'),
+        ):
+            (self.folder / name).write_text(text, encoding='latin-1')
+        files = sorted(self.folder.iterdir())
+        for options in (
+            ('--config-dir', '/typo'),
+            ('--config-file', '/typo'),
+            ('--config-file', str(self.folder)),
+            *(('--config-file', str(path)) for path in files),
+        ):
+            for main, words in _JUDGING:
+                outcome = self.assert_ends(64, base.call(main, [*options, *words]))
+                self.assertEqual('', outcome.out)
+                self.assertIn(options[1], outcome.err)
+        self.assertEqual(files, sorted(self.folder.iterdir()))
+
+    def test_who_makes_or_judges_a_database_says_which(self) -> None:
+        url = f'sqlite:///{self.folder}/x.sqlite?password=sekret'
+        self.configure(api_database={'connection': f'sqlite:///{self.folder}/x.sqlite'})
+        for main, words in _JUDGING:
+            err = self.call(*words, main=main).err
+            self.assertIn(f'{self.folder}/x.sqlite (from {self.config_file})', err)
+            self.assertNotIn('/x.sqlite (', self.call('-q', *words, main=main).err)
+        self.configure(api_database={'connection': url})
+        self.assertNotIn(base.SECRET, self.call('db', 'version').err)
+
+    def test_and_that_no_configuration_was_read(self) -> None:
+        for main, words in _JUDGING:
+            err = base.call(main, list(words)).err
+            self.assertIn(f'nova_cellmap.sqlite in {self.folder} (the default', err)
+            self.assertIn('no configuration file was read', err)
+        # Whoever only reads says so too where nobody has chosen the database.
+        err = base.call(manage.main, ['cell_v2', 'list_cells']).err
+        self.assertIn('no configuration file was read', err)
+
+
+_JUDGING = (
+    (manage.main, ('db', 'sync')),
+    (manage.main, ('db', 'version')),
+    (manage.main, ('cell_v2', 'audit')),
+    (manage.main, ('cell_v2', 'import_nova', '--connection', 'sqlite:////nosuch')),
+    (status.main, ('upgrade', 'check')),
+)
 
 
 class Errors(base.TestCase):
