@@ -18,6 +18,7 @@ from sqlalchemy import exc as sa_exc
 
 from nova_cellmap import exception
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import lease
 from nova_cellmap.db import migrate_repo
 from nova_cellmap.db import migration_lock
 from nova_cellmap.db import version_control
@@ -44,7 +45,7 @@ def db_sync(version: int | str | None = None, engine: sa.Engine | None = None) -
     with _errors_translated():
         # Before a lock file is laid beside somebody else's database.
         _version(engine)
-        with migration_lock.held(engine) as locked_engine:
+        with migration_lock.held(engine, _REPOSITORY) as locked_engine:
             _upgrade(locked_engine, target)
 
 
@@ -98,8 +99,8 @@ def _version(engine: sa.Engine) -> int:
     versions = version_control.versions(engine, _REPOSITORY)
     if versions is not None and _REPOSITORY.id in versions:
         return versions[_REPOSITORY.id]
-    if versions == {}:
-        # A process was killed before it put the first row in.
+    if versions is not None and versions.keys() <= set(lease.names(_REPOSITORY.id)):
+        # A process has put no row of ours in yet, or was killed before.
         names.discard(_REPOSITORY.version_table)
     if names:
         raise _not_ours(names)

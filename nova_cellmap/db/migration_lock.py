@@ -1,65 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
 """One ``db sync`` at a time on one database.
 
-On a server the lock belongs to the very connection that the scripts run on. So it is
-free again when the process dies, but not before the server is through with the
-statement that the process left behind: the next one never meets a half-done ALTER.
-MariaDB's lock is one server's: in a Galera cluster, run ``db sync`` on one node.
-
-A SQLite file has a lock file beside it.
+On a server the lock is in the database itself: see :mod:`nova_cellmap.db.lease`. A SQLite file
+has a lock file beside it.
 """
 
 from collections.abc import Iterator
 import contextlib
 import fcntl
-import hashlib
-import io
 import logging
 import os
-import pathlib
-import socket
+import stat
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import pool
 
 from nova_cellmap import exception
+from nova_cellmap.db import lease
+from nova_cellmap.db import process
+from nova_cellmap.db import version_control
 
 LOG = logging.getLogger(__name__)
 
 WAIT_SECONDS = 600
 LOG_SECONDS = 10
 _POLL_SECONDS = 0.2
+# Of a lock file's text, what is read.
+_LONGEST_HOLDER = 1000
 
 
 @contextlib.contextmanager
-def held(engine: sa.Engine) -> Iterator[sa.Engine]:
+def held(engine: sa.Engine, repository: Any) -> Iterator[sa.Engine]:
     """Hold the lock of the engine's database, and give the engine to work with.
 
+    :param repository: the schema's history, whose table of versions the lock is in
     :raises: :exc:`nova_cellmap.exception.MigrationError` where another process keeps it
     """
     if engine.dialect.name != 'sqlite':
-        with _one_connection(engine) as locked:
-            _wait_for(_server_lock(locked))
-            yield locked
+        with _one_connection(engine) as working:
+            table = version_control.make_version_table(engine, repository)
+            lock = lease.Lease(engine, table, repository.id)
+            _wait_for(lock)
+            with lock.kept(working):
+                yield working
         return
     path = _sqlite_path(engine)
     if path is None:
         # A database in memory is this process' own.
         yield engine
         return
-    with _open_lock_file(f'{path}.lock') as lock:
-        _wait_for(lock)
+    with _open_lock_file(f'{path}.lock') as file:
+        _wait_for(file)
         yield engine
 
 
 class _Lock(Protocol):
     def try_acquire(self) -> bool:
-        """Whether the lock is ours now. It is given back when its owner is closed."""
+        """Whether the lock is ours now."""
 
-    def holder(self) -> str:
-        """Who has the lock."""
+    def holder(self) -> object:
+        """Who has the lock, for people."""
 
 
 def _wait_for(lock: _Lock) -> None:
@@ -92,68 +94,11 @@ def _one_connection(engine: sa.Engine) -> Iterator[sa.Engine]:
         )
 
 
-def _server_lock(engine: sa.Engine) -> _Lock:
-    if engine.dialect.name == 'postgresql':
-        return _PostgresqlLock(engine)
-    return _MysqlLock(engine)
-
-
-class _MysqlLock:
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._name = self._lock_name()
-
-    def _lock_name(self) -> str:
-        # The server's locks are those of all its databases, and their names are short.
-        with self._engine.connect() as connection:
-            database = connection.execute(sa.select(sa.func.database())).scalar_one()
-        name = f'nova_cellmap.{database}'
-        return name if len(name) <= 64 else hashlib.sha256(name.encode()).hexdigest()
-
-    def try_acquire(self) -> bool:
-        with self._engine.connect() as connection:
-            answer = connection.execute(sa.select(sa.func.get_lock(self._name, 0)))
-            return bool(answer.scalar_one())
-
-    def holder(self) -> str:
-        query = sa.text(
-            'SELECT id, host FROM information_schema.processlist WHERE id = IS_USED_LOCK(:name)'
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(query, {'name': self._name}).first()
-        return f'connection {row.id} from {row.host}' if row else 'an unknown connection'
-
-
-class _PostgresqlLock:
-    # Advisory locks are named by two numbers, within one database: 'nova', 'cell'.
-    _KEYS = {'one': 0x6E6F7661, 'two': 0x63656C6C}
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def try_acquire(self) -> bool:
-        query = sa.text('SELECT pg_try_advisory_lock(:one, :two)')
-        with self._engine.connect() as connection:
-            return bool(connection.execute(query, self._KEYS).scalar_one())
-
-    def holder(self) -> str:
-        query = sa.text(
-            'SELECT pid, client_addr, client_port FROM pg_locks JOIN pg_stat_activity USING (pid)'
-            " WHERE locktype = 'advisory' AND classid = :one AND objid = :two AND granted"
-            ' AND datname = current_database()'
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(query, self._KEYS).first()
-        if row is None:
-            return 'an unknown connection'
-        return f'backend {row.pid} for {row.client_addr}:{row.client_port}'
-
-
 def _sqlite_path(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
         driver = connection.connection.dbapi_connection
         assert driver is not None
-        # Not by way of SQLAlchemy, which would begin a transaction: that has to wait
+        # Not through SQLAlchemy, which would begin a transaction: that has to wait
         # for the very process whose lock file is looked for here.
         _, _, path = driver.cursor().execute('PRAGMA database_list').fetchone()
     return path or None
@@ -161,30 +106,38 @@ def _sqlite_path(engine: sa.Engine) -> str | None:
 
 @contextlib.contextmanager
 def _open_lock_file(path: str) -> Iterator[_Lock]:
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(pathlib.Path(path).open('a+'))
-        except OSError as error:
-            raise exception.MigrationError(reason=f'no lock file can be made: {error}') from None
-        yield _FileLock(file)
+    # What another user laid there, a link to a file of ours, is neither followed nor written to.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise exception.MigrationError(reason=f'no lock file can be made: {error}') from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise exception.MigrationError(
+                reason=f'{path} is no lock file: it is a link or no plain file. Remove it.'
+            )
+        yield _FileLock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class _FileLock:
     """An flock: unlike fcntl's other locks it also keeps threads apart."""
 
-    def __init__(self, file: io.TextIOWrapper) -> None:
-        self._file = file
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def try_acquire(self) -> bool:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        self._file.truncate(0)
-        self._file.write(f'process {os.getpid()} on {socket.gethostname()}')
-        self._file.flush()
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, process.described().encode(), 0)
         return True
 
     def holder(self) -> str:
-        self._file.seek(0)
-        return self._file.read() or 'an unknown process'
+        text = os.pread(self._descriptor, _LONGEST_HOLDER, 0).decode(errors='replace')
+        return text or 'an unknown process'

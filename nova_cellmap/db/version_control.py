@@ -124,14 +124,25 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
     @classmethod
     def _create_table_version(cls, engine: sa.Engine, repository: Any, version: int) -> sa.Table:
         # A process may have been killed between the table and the row in it.
-        table = _version_table(repository)
-        table.create(engine, checkfirst=True)
+        table = make_version_table(engine, repository)
         row = sa.insert(table).values(
             repository_id=repository.id, repository_path=repository.path, version=int(version)
         )
         with engine.begin() as connection:
             connection.execute(row)
         return table
+
+
+def make_version_table(engine: sa.Engine, repository: Any) -> sa.Table:
+    """The version table, which is there then, whoever else makes it at the same time."""
+    table = _version_table(repository)
+    try:
+        table.create(engine, checkfirst=True)
+    except Exception:
+        # Where two make it, servers differ in what they say to the second.
+        if not sa.inspect(engine).has_table(table.name):
+            raise
+    return table
 
 
 def versions(engine: sa.Engine, repository: Any) -> dict[str, int] | None:
