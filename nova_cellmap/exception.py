@@ -142,8 +142,15 @@ class RemoteCallRefused(CellMapError):
 
 class PageTooLarge(CellMapError):
     msg_fmt = (
-        'More than {limit} objects would be answered at once: '
-        'ask for them in pages, with limit and marker.'
+        'More than {limit} objects at once: ask for them in pages, with limit and marker, '
+        'and name or bring no more in one call.'
+    )
+
+
+class CellFieldKeptBack(ObjectActionError):
+    msg_fmt = (
+        '{field} of cell {cell} was not sent by the conductor. A service that needs it has '
+        '[conductor] cells = full set in the configuration of nova-cellmap-conductor.'
     )
 
 

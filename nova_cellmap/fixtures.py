@@ -11,19 +11,26 @@ They are used with the fixtures library: ``pip install nova-cellmap[fixtures]``.
             [self.cell] = self.useFixture(fixtures.Cells(1)).cells
 """
 
+from collections.abc import Iterator
+import contextlib
 import pathlib
+import types
 from typing import Any
 
 import fixtures
 from oslo_config import cfg
-from oslo_messaging.rpc import dispatcher
+import oslo_messaging
 from oslo_serialization import jsonutils
 import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap.conductor import cells as conductor_cells
+from nova_cellmap.conductor import dispatcher
 from nova_cellmap.conductor import manager
+from nova_cellmap.conductor import rpc
 from nova_cellmap.conductor import rpcapi
+from nova_cellmap.conf import conductor as conductor_options
 from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import engine
@@ -57,16 +64,31 @@ class Conductor(fixtures.Fixture):
     It is in this process, with no message queue between, but everything that would
     travel is serialized there and back: what would not arrive is not there either.
 
-    :param page_size: the greatest number of objects that one call may return
+    :param page_size: the greatest number of objects that one call may name, bring or return
+    :param cells: what there is to read of cells, as ``[conductor] cells`` says
+    :param cells_writable: whether cells can be added, changed and removed
     """
 
-    def __init__(self, page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        page_size: int = 1000,
+        cells: str = conductor_options.WITHOUT_URLS,
+        *,
+        cells_writable: bool = False,
+    ) -> None:
         self._page_size = page_size
+        self._policy = conductor_cells.Policy(cells, writable=cells_writable)
 
     def _setUp(self) -> None:
         before = base.CellMapObject.indirection_api
         self.addCleanup(setattr, base.CellMapObject, 'indirection_api', before)
-        caller = _InProcess(manager.ConductorManager(self._page_size))
+        caller = _InProcess(
+            dispatcher.Dispatcher(
+                manager.ConductorManager(self._page_size, self._policy),
+                manager.Serializer(),
+                self._page_size,
+            )
+        )
         base.CellMapObject.indirection_api = rpcapi.ConductorAPI(caller, self._page_size)
 
 
@@ -106,7 +128,8 @@ class Cells(fixtures.Fixture):
         )
         if number == 0:
             cell.uuid = CellMapping.CELL0_UUID
-        cell.create()
+        with _directly():
+            cell.create()
         return cell
 
     def _engine(self, url: str) -> sa.Engine:
@@ -116,36 +139,43 @@ class Cells(fixtures.Fixture):
 class _InProcess:
     """Calls the conductor's methods with what would arrive there."""
 
-    def __init__(self, endpoint: manager.ConductorManager) -> None:
-        self._endpoint = endpoint
+    def __init__(self, far_side: dispatcher.Dispatcher) -> None:
+        self._far_side = far_side
         self._serializer = base.CellMapObjectSerializer()
-        self._its_serializer = manager.Serializer()
 
     def __call__(self, context: RequestContext, name: str, **arguments: Any) -> Any:
-        api, base.CellMapObject.indirection_api = base.CellMapObject.indirection_api, None
-        try:
-            arrived = self._its_serializer.deserialize_context(
-                _over_the_wire(self._serializer.serialize_context(context))
-            )
-            given = {
-                key: self._its_serializer.deserialize_entity(
-                    arrived, _over_the_wire(self._serializer.serialize_entity(context, value))
-                )
-                for key, value in arguments.items()
-            }
-            answer = _over_the_wire(
-                self._its_serializer.serialize_entity(
-                    arrived, getattr(self._endpoint, name)(arrived, **given)
-                )
-            )
-        except dispatcher.ExpectedException as expected:
-            raise expected.exc_info[1] from None
-        finally:
-            base.CellMapObject.indirection_api = api
+        given = {
+            key: self._serializer.serialize_entity(context, value)
+            for key, value in arguments.items()
+        }
+        asked = {**_TARGET, 'method': name, 'args': given}
+        incoming = types.SimpleNamespace(
+            message=_over_the_wire(asked),
+            ctxt=_over_the_wire(self._serializer.serialize_context(context)),
+            client_timeout=None,
+        )
+        with _directly():
+            try:
+                answer = _over_the_wire(self._far_side.dispatch(incoming))
+            except oslo_messaging.ExpectedException as expected:
+                raise expected.exc_info[1] from None
         return self._serializer.deserialize_entity(context, answer)
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+_TARGET = {'namespace': rpc.NAMESPACE, 'version': rpc.VERSION}
+
+
+@contextlib.contextmanager
+def _directly() -> Iterator[None]:
+    """Have remotable methods run in this process, as the conductor has them."""
+    api, base.CellMapObject.indirection_api = base.CellMapObject.indirection_api, None
+    try:
+        yield
+    finally:
+        base.CellMapObject.indirection_api = api
 
 
 def _over_the_wire(value: Any) -> Any:

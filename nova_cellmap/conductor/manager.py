@@ -2,9 +2,7 @@
 """What the conductor does for those who call it."""
 
 from collections.abc import Callable
-import functools
 import inspect
-import logging
 from typing import Any, NoReturn
 
 import oslo_messaging
@@ -13,51 +11,28 @@ from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import exception
 from nova_cellmap import objects  # noqa: F401 - registers them
+from nova_cellmap.conductor import bounds
+from nova_cellmap.conductor import cells
 from nova_cellmap.conductor import rpc
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import base
-
-LOG = logging.getLogger(__name__)
-
-# What a caller may cause or must expect: it crosses as itself, and is no fault of ours.
-_EXPECTED = (exception.CellMapError, library_exception.VersionedObjectsException)
-
-
-def _endpoint(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Let what callers expect cross as itself, and of all else only that it happened.
-
-    An exception crosses with its traceback, and that of a database's error tells of
-    statements and addresses: those stay in the conductor's log.
-    """
-
-    @oslo_messaging.expected_exceptions(*_EXPECTED)  # type: ignore[untyped-decorator]
-    @functools.wraps(method)
-    def call(self: 'ConductorManager', context: RequestContext, **kwargs: Any) -> Any:
-        try:
-            return method(self, context, **kwargs)
-        except _EXPECTED as error:
-            raise error.with_traceback(None) from None
-        except Exception as error:
-            LOG.exception('A remote call of %s failed unforeseen', kwargs.get('objmethod'))
-            raise exception.ConductorError(
-                reason=type(error).__name__, request_id=context.request_id
-            ) from None
-
-    endpoint: Callable[..., Any] = oslo_messaging.expose(call)
-    return endpoint
 
 
 class Serializer(base.CellMapObjectSerializer):
     """The serializer of the conductor: it refuses arguments that are no objects of ours."""
 
-    @oslo_messaging.expected_exceptions(*_EXPECTED)  # type: ignore[untyped-decorator]
     def _process_object(self, context: Any, objprim: dict[str, Any]) -> Any:
         name = objprim[f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.name']
         if not isinstance(name, str) or name not in base.registered():
             _refuse(f'{name}', 'it is no object of nova_cellmap')
         try:
             obj: Any = super()._process_object(context, objprim)
-        except (oslo_messaging.ExpectedException, library_exception.IncompatibleObjectVersion):
+        except (
+            exception.RemoteCallRefused,
+            exception.PageTooLarge,
+            library_exception.IncompatibleObjectVersion,
+            RecursionError,
+        ):
             raise
         except Exception as error:
             # Of a caller who made it up: fields or versions that no object has.
@@ -74,20 +49,22 @@ class ConductorManager:
 
     Only remotable methods of registered objects of nova_cellmap can be called.
 
-    :param page_size: the greatest number of objects that one call may return
+    :param page_size: the greatest number of objects that one call may name, bring or return
+    :param policy: what clients may do with cells
     """
 
     target = oslo_messaging.Target(namespace=rpc.NAMESPACE, version=rpc.VERSION)
 
-    def __init__(self, page_size: int) -> None:
+    def __init__(self, page_size: int, policy: cells.Policy) -> None:
         self._page_size = page_size
+        self._policy = policy
 
     @oslo_messaging.expose  # type: ignore[untyped-decorator]
     def ping(self, context: RequestContext) -> str:
         """Answer, so that a client knows that somebody does."""
         return 'pong'
 
-    @_endpoint
+    @oslo_messaging.expose  # type: ignore[untyped-decorator]
     def object_class_action_versions(
         self,
         context: RequestContext,
@@ -101,12 +78,14 @@ class ConductorManager:
         versions = _capped(object_versions)
         cls = _class(objname, versions)
         method = _remotable(cls, objmethod)
+        self._policy.check(cls, objmethod)
         result = self._call_bounded(method, context, args, kwargs)
+        self._policy.hide(result)
         if isinstance(result, base.CellMapObject):
             return result.obj_to_primitive(versions[objname], versions)
         return result
 
-    @_endpoint
+    @oslo_messaging.expose  # type: ignore[untyped-decorator]
     def object_action(
         self,
         context: RequestContext,
@@ -119,8 +98,11 @@ class ConductorManager:
         if not isinstance(objinst, base.CellMapObject):
             _refuse(f'{type(objinst).__name__}.{objmethod}', 'it is no object of nova_cellmap')
         method = _remotable(objinst, objmethod)
+        self._policy.check(type(objinst), objmethod)
+        self._policy.check_written(objinst)
         before = _data(objinst)
         result = _call(method, args, kwargs)
+        self._policy.hide(objinst)
         updates = {
             name: value
             for name, value in _data(objinst).items()
@@ -128,7 +110,7 @@ class ConductorManager:
         }
         return {**updates, 'obj_what_changed': sorted(objinst.obj_what_changed())}, result
 
-    @_endpoint
+    @oslo_messaging.expose  # type: ignore[untyped-decorator]
     def object_backport_versions(
         self,
         context: RequestContext,
@@ -147,9 +129,12 @@ class ConductorManager:
         self, method: Callable[..., Any], context: RequestContext, args: Any, kwargs: Any
     ) -> Any:
         """Call a method that may return a page, and return no more than a page."""
-        if 'limit' not in inspect.signature(method).parameters:
-            return _call(method, [context, *args], kwargs)
         call = _bind(method, [context, *args], kwargs)
+        for value in call.arguments.values():
+            if isinstance(value, list) and len(value) > self._page_size:
+                raise exception.PageTooLarge(limit=self._page_size)
+        if 'limit' not in inspect.signature(method).parameters:
+            return method(*call.args, **call.kwargs)
         limit = call.arguments.get('limit')
         if limit is None:
             # One more tells whether there are too many.
@@ -164,13 +149,11 @@ class ConductorManager:
 
 def _versions(wanted: Any) -> dict[str, str]:
     """The caller's versions, where that is what they are."""
-    try:
-        for version in wanted.values():
-            versionutils.convert_version_to_tuple(version)
-    except (AttributeError, TypeError, ValueError):
-        _refuse('an object', f'{wanted!r} is no versions of objects')
-    versions: dict[str, str] = wanted
-    return versions
+    if not isinstance(wanted, dict):
+        _refuse('an object', 'no versions of objects are asked for')
+    for version in wanted.values():
+        bounds.check_version(version)
+    return wanted
 
 
 def _capped(wanted: Any) -> dict[str, str]:
@@ -205,7 +188,6 @@ def _remotable(target: Any, name: str) -> Callable[..., Any]:
 
 
 def _refuse(what: str, reason: str) -> NoReturn:
-    LOG.warning('Refused a remote call of %s: %s', what, reason)
     raise exception.RemoteCallRefused(what=what, reason=reason)
 
 

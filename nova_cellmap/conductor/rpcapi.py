@@ -12,7 +12,6 @@ From there on every remotable method goes over RPC.
 from collections.abc import Callable
 import contextlib
 import inspect
-import itertools
 import math
 import threading
 import time
@@ -220,10 +219,8 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
             try:
                 return self._class_action(call, objmethod, signature, dict(arguments))
             except exception.PageTooLarge as error:
-                # The conductor's pages are smaller than ours; only reading is done in pages.
-                if error.kwargs['limit'] >= self._page_size:
-                    raise
-                self._page_size = error.kwargs['limit']
+                # Only reading begins from the start.
+                self._learn(error)
 
     def object_action(
         self,
@@ -248,6 +245,12 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
         return self.caller(
             context, 'object_backport_versions', objinst=objinst, object_versions=object_versions
         )
+
+    def _learn(self, error: exception.PageTooLarge) -> None:
+        """Ask for no more than the conductor's pages from here on, where they are smaller."""
+        if error.kwargs['limit'] >= self._page_size:
+            raise error
+        self._page_size = error.kwargs['limit']
 
     def _class_action(
         self,
@@ -296,11 +299,19 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
         if limit is not None and (type(limit) is not int or limit < 0):
             # The conductor tells what is wrong with it.
             return call({**arguments, name: [], 'limit': limit})
-        items = iter(arguments[name])
-        results = []
-        while chunk := list(itertools.islice(items, self._page_size)):
-            results.append(call({**arguments, name: chunk}))
-        merged = merge(results or [call({**arguments, name: []})])
+        items = arguments[name]
+        results: list[Any] = []
+        done = 0
+        while done < len(items) or not results:
+            chunk = items[done : done + self._page_size]
+            try:
+                results.append(call({**arguments, name: chunk}))
+            except exception.PageTooLarge as error:
+                # Nothing of this chunk has been done, and those before it are not done twice.
+                self._learn(error)
+                continue
+            done += len(chunk)
+        merged = merge(results)
         return merged if limit is marker is None else _page_of(merged, limit, marker)
 
 

@@ -7,10 +7,15 @@ from typing import Any
 import cotyledon
 from oslo_config import cfg
 from oslo_log import log as logging
-import oslo_messaging
+from oslo_messaging.rpc.server import RPCServer
 
 import nova_cellmap
+from nova_cellmap import rpc as messaging
+from nova_cellmap.conductor import admission
+from nova_cellmap.conductor import cells
+from nova_cellmap.conductor import dispatcher
 from nova_cellmap.conductor import manager
+from nova_cellmap.conductor import message
 from nova_cellmap.conductor import rpc
 
 LOG = logging.getLogger(__name__)
@@ -54,14 +59,40 @@ class Worker(cotyledon.Service):
 
 
 def server(conf: cfg.ConfigOpts) -> Any:
-    """What listens for calls and answers them; it has to be started."""
-    return oslo_messaging.get_rpc_server(
+    """What listens for calls and answers them; it has to be started.
+
+    From here on every message that comes to the process is bounded.
+
+    :raises: InvalidURL, InvalidOption
+    """
+    options = conf.conductor
+    _set_defaults(conf)
+    room = admission.Room(_ROOM * message.MAX_BODY)
+    message.bound(message.Limits(message.MAX_BODY, room))
+    policy = cells.Policy(options.cells, writable=options.cells_writable)
+    return RPCServer(
         rpc.transport(conf),
-        rpc.target(conf, server=conf.conductor.host),
-        [manager.ConductorManager(conf.conductor.page_size)],
-        serializer=manager.Serializer(),
-        access_policy=oslo_messaging.ExplicitRPCAccessPolicy,
+        rpc.target(conf, server=options.host),
+        dispatcher.Dispatcher(
+            manager.ConductorManager(options.page_size, policy),
+            manager.Serializer(),
+            options.page_size,
+        ),
     )
+
+
+# So many of the longest calls are worked on at once.
+_ROOM = 4
+# Of oslo.messaging's options. A reply queue that is not there holds up a thread: so many seconds
+# let a client come back that lost its connection, and no more. What a worker has not taken
+# others can.
+_DEFAULTS = {'kombu_missing_consumer_retry_timeout': 1, 'rabbit_qos_prefetch_count': 64}
+
+
+def _set_defaults(conf: cfg.ConfigOpts) -> None:
+    messaging.register_opts(conf)
+    for name, value in _DEFAULTS.items():
+        conf.set_default(name, value, group='oslo_messaging_rabbit')
 
 
 def _leave_to_others(stopped: Any) -> None:

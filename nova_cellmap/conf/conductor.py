@@ -13,17 +13,23 @@ GROUP = cfg.OptGroup(
     help='How services without a database reach it through nova-cellmap-conductor.',
 )
 
+# The values of [conductor] cells.
+FULL = 'full'
+WITHOUT_URLS = 'without_urls'
+NONE = 'none'
+
 OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'topic',
         default='nova-cellmap-conductor',
         help='The topic on the message queue; that of a conductor and its clients is the same.',
     ),
-    cfg.HostAddressOpt(
+    cfg.StrOpt(
         'host',
         default=socket.gethostname(),
         sample_default='<the name of the machine>',
-        help='The name that the conductor of this machine has on the message queue.',
+        help="""The name that the conductor of this machine has on the message queue. It need not
+be one that can be looked up.""",
     ),
     cfg.IntOpt(
         'workers',
@@ -35,8 +41,25 @@ OPTS: list[cfg.Opt] = [
         'page_size',
         default=1000,
         min=1,
-        help="""The greatest number of objects that one call may return. Clients page on their
-own; those of older releases are told to where a list would be longer.""",
+        help="""The greatest number of objects that one call may name, bring or return. Clients
+page on their own; those of older releases are told to where a list would be longer.""",
+    ),
+    cfg.StrOpt(
+        'cells',
+        default=WITHOUT_URLS,
+        choices=[
+            (FULL, 'all of them: templates filled, with the passwords of databases and queues'),
+            (WITHOUT_URLS, 'all but database_connection and transport_url'),
+            (NONE, 'the uuids that instances are mapped to, and no more'),
+        ],
+        help="""What clients may read of cells. Whoever can send to the message queue is a
+client. A service that reads cells' databases or calls into their queues needs full.""",
+    ),
+    cfg.BoolOpt(
+        'cells_writable',
+        default=False,
+        help="""Whether clients may add, change and remove cells. The commands of
+nova-cellmap-manage may in any case.""",
     ),
     cfg.IntOpt(
         'graceful_shutdown_timeout',

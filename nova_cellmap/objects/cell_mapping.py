@@ -9,6 +9,7 @@ from oslo_utils import uuidutils
 from oslo_utils import versionutils
 from oslo_versionedobjects import fields as library_fields
 
+from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
@@ -56,6 +57,16 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         super().obj_make_compatible(primitive, target_version)
         if versionutils.convert_version_to_tuple(target_version) < (1, 1):
             primitive.pop('disabled', None)
+
+    def obj_load_attr(self, attrname: str) -> None:
+        """Nothing is loaded; say why there is nothing.
+
+        :raises: CellFieldKeptBack where the object came from a conductor, which has the field;
+            ObjectActionError where nobody has set it yet
+        """
+        if 'uuid' in self and not self.obj_what_changed():
+            raise exception.CellFieldKeptBack(field=attrname, cell=self.identity)
+        super().obj_load_attr(attrname)
 
     @property
     def identity(self) -> str:

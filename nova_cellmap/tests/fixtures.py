@@ -125,7 +125,12 @@ class Conductor(fixtures.Fixture):
             'DEFAULT': {'transport_url': _server_url('rabbitmq'), 'rpc_response_timeout': 30},
             'api_database': {'connection': self.database.url},
             # Of its own: the tests of other processes have conductors too.
-            'conductor': {'topic': f'conductor-{uuid.uuid4().hex}', 'workers': 1},
+            'conductor': {
+                'topic': f'conductor-{uuid.uuid4().hex}',
+                'workers': 1,
+                'cells': 'full',
+                'cells_writable': True,
+            },
         }
         for group, options in self.options.items():
             groups[group] = {**groups.get(group, {}), **options}

@@ -34,7 +34,7 @@ class Fixtures(tests_base.TestCase):
         self.assertTrue(cells.cells[0].is_cell0())
 
     def test_through_the_conductor_all_is_serialized(self) -> None:
-        self.useFixture(fixtures.Conductor(page_size=3))
+        self.useFixture(fixtures.Conductor(3, 'full', cells_writable=True))
         cell = self.make_cell()
         instance = objects.InstanceMapping(
             self.context,
@@ -53,11 +53,22 @@ class Fixtures(tests_base.TestCase):
         )
 
     def test_through_the_conductor_lists_come_in_pages(self) -> None:
-        self.useFixture(fixtures.Conductor(page_size=3))
+        self.useFixture(fixtures.Conductor(3, 'full', cells_writable=True))
         uuids = [self.make_cell().uuid for _ in range(8)]
         self.assertEqual(
             uuids, [cell.uuid for cell in objects.CellMappingList.get_all(self.context)]
         )
+
+    def test_through_the_conductor_cells_are_as_its_options_say(self) -> None:
+        [cell, _] = self.useFixture(fixtures.Cells(1)).cells
+        self.useFixture(fixtures.Conductor())
+        found = objects.CellMapping.get_by_uuid(self.context, cell.uuid)
+        self.assertEqual('cell0', found.name)
+        self.assertRaises(exception.CellFieldKeptBack, getattr, found, 'transport_url')
+        self.assertRaises(exception.RemoteCallRefused, found.destroy)
+        # Cells that the fixture makes are there all the same.
+        self.useFixture(fixtures.Database())
+        self.useFixture(fixtures.Cells(1))
 
     def test_the_way_to_the_database_is_back_afterwards(self) -> None:
         conductor = fixtures.Conductor()

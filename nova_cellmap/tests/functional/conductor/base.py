@@ -25,6 +25,9 @@ def client_conf(topic: str | None = None) -> cfg.ConfigOpts:
     url = our_fixtures._server_url('rabbitmq')
     made.set_override('transport_url', url)
     made.set_override('topic', topic or f'conductor-{uuid.uuid4().hex}', group='conductor')
+    # Of a conductor with that configuration; a client is not asked.
+    made.set_override('cells', 'full', group='conductor')
+    made.set_override('cells_writable', True, group='conductor')
     return made
 
 

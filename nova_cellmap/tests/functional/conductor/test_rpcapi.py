@@ -480,12 +480,13 @@ class Templates(base.TestCase):
                 self.database, {'database': {'connection': 'mysql+pymysql://u:p%40ss@[::1]/nova'}}
             )
         )
-        CellMapObject.indirection_api = conductor.api
-        self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
         template = '{scheme}://{username}:{password}@{hostname}:{port}/'
-        cell = self.make_cell(
+        stored = self.make_cell(
             name='x', database_connection=f'{template}cell1', transport_url=f'{template}cell1'
         )
+        CellMapObject.indirection_api = conductor.api
+        self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
+        cell = objects.CellMapping.get_by_uuid(self.context, stored.uuid)
         for found in (cell, objects.CellMapping.get_by_uuid(self.context, cell.uuid)):
             self.assertEqual('mysql+pymysql://u:p%40ss@[::1]/cell1', found.database_connection)
             queue = conductor.conf.transport_url.rstrip('/')
@@ -494,3 +495,11 @@ class Templates(base.TestCase):
         cell.save()
         [row] = self.execute(models.cell_mapping.select())
         self.assertEqual((f'{template}cell1',) * 2, (row.database_connection, row.transport_url))
+        # A client's would be filled with the conductor's passwords.
+        for name in ('database_connection', 'transport_url'):
+            error = self.assertRaises(exception.InvalidURL, self.make_cell, **{name: template})
+            self.assertIn(f'{name} of a cell', str(error))
+            setattr(cell, name, template)
+            self.assertRaises(exception.InvalidURL, cell.save)
+            cell = objects.CellMapping.get_by_uuid(self.context, stored.uuid)
+        self.assertEqual([row], self.execute(models.cell_mapping.select()))

@@ -61,7 +61,7 @@ class _Case(base.TestCase):
         before = self.logged.output
         error = self.assertRaises(exception.RemoteCallRefused, call, *args, **kwargs)
         logged = self.logged.output[len(before) :]
-        self.assertIn('WARNING nova_cellmap.conductor.manager Refused a remote call', logged)
+        self.assertIn('WARNING nova_cellmap.conductor.dispatcher Refused a remote call', logged)
         self.assertNotIn('ERROR', logged)
         self.assertNotIn('Traceback', logged)
         self.assertNotIn('Traceback', str(error))
@@ -401,7 +401,12 @@ class ErrorsSqlite(_Case):
             self.assertEqual(error.args, arrived.args)
             self.assertEqual(error.kwargs, arrived.kwargs)
             self.assertEqual(str(error), str(arrived))
-        self.assertEqual('', self.logged.output)
+        refused = [error for error in samples if type(error) is exception.RemoteCallRefused]
+        lines = [
+            f'WARNING nova_cellmap.conductor.dispatcher Refused a remote call: {error}\n'
+            for error in refused
+        ]
+        self.assertEqual(''.join(lines), self.logged.output)
 
     def test_what_the_error_tells_can_be_asked_for(self) -> None:
         mapping = self.make_mapping()
@@ -464,7 +469,7 @@ class ErrorsSqlite(_Case):
     def test_an_unforeseen_failure_is_logged_where_it_happened(self) -> None:
         self.failing_with(RuntimeError('deep down'))
         for told in (
-            'ERROR nova_cellmap.conductor.manager',
+            'ERROR nova_cellmap.conductor.dispatcher',
             'get_by_instance_uuid failed unforeseen',
             'Traceback',
             'instance_mapping_get_by_instance_uuid',

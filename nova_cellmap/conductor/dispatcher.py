@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which calls reach the conductor's methods, and what of a failure reaches the caller."""
+
+import inspect
+import logging
+from typing import Any
+
+import oslo_messaging
+from oslo_versionedobjects import exception as library_exception
+
+from nova_cellmap import exception
+from nova_cellmap.conductor import bounds
+from nova_cellmap.conductor import message
+from nova_cellmap.conductor import rpc
+
+LOG = logging.getLogger(__name__)
+
+# What a caller may cause or must expect: it crosses as itself, and is no fault of ours.
+EXPECTED = (
+    exception.CellMapError,
+    library_exception.VersionedObjectsException,
+    oslo_messaging.RPCDispatcherError,
+)
+# In characters: what of an error crosses, and what of a caller's text is logged.
+_MAX_ERROR = 4096
+_MAX_SHOWN = 200
+
+_NOT_PARSED = {
+    message.TOO_LONG: f'it is longer than {message.MAX_BODY} bytes: ask in pages',
+    message.MALFORMED: 'it is no message of oslo.messaging, or nested too deeply',
+}
+
+
+class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
+    """Takes what is small enough to be looked at, and lets no traceback out.
+
+    :param endpoint: what is called: its exposed methods, with just the arguments they name
+    :param page_size: the greatest number of things in one argument
+    """
+
+    def __init__(self, endpoint: Any, serializer: Any, page_size: int) -> None:
+        super().__init__([endpoint], serializer, oslo_messaging.ExplicitRPCAccessPolicy)
+        self._arguments = _arguments_of(endpoint)
+        self._page_size = page_size
+
+    def dispatch(self, incoming: Any) -> Any:
+        """Call what a message asks for.
+
+        :raises: oslo_messaging.ExpectedException
+        """
+        asked = incoming.message
+        try:
+            self._check(asked, incoming.ctxt)
+            return super().dispatch(incoming)
+        except oslo_messaging.ExpectedException as expected:
+            error: BaseException = expected.exc_info[1]
+        except EXPECTED as expected_error:
+            error = expected_error
+        except RecursionError:
+            error = exception.RemoteCallRefused(
+                what='a method', reason='the arguments are nested too deeply'
+            )
+        except Exception as unforeseen:
+            LOG.exception('A remote call of %s failed unforeseen', shown(_named(asked)))
+            error = exception.ConductorError(
+                reason=type(unforeseen).__name__,
+                request_id=shown(incoming.ctxt.get('request_id')),
+            )
+        if isinstance(error, _REFUSALS):
+            LOG.warning('Refused a remote call: %s', shown(error))
+        raise _crossing(error)
+
+    def _check(self, asked: dict[str, Any], context: dict[str, Any]) -> None:
+        """:raises: RemoteCallRefused; PageTooLarge; oslo_messaging.RPCDispatcherError"""
+        method, arguments = asked.get('method'), asked.get('args', {})
+        if method in _NOT_PARSED:
+            raise exception.RemoteCallRefused(what='a method', reason=_NOT_PARSED[method])
+        version = asked.get('version', '1.0')
+        if asked.get('namespace') != rpc.NAMESPACE or not _is_version(version):
+            raise oslo_messaging.UnsupportedVersion(shown(version), shown(method))
+        if type(method) is not str or method not in self._arguments:
+            raise oslo_messaging.NoSuchMethod(shown(method))
+        if type(arguments) is not dict or arguments.keys() != self._arguments[method]:
+            wanted = ', '.join(sorted(self._arguments[method])) or 'nothing'
+            raise exception.InvalidInput(reason=f'the arguments of {method} are {wanted}')
+        bounds.check_context(context)
+        bounds.check_arguments(arguments, self._page_size)
+
+
+_REFUSALS = (exception.RemoteCallRefused, oslo_messaging.RPCDispatcherError)
+
+
+def shown(value: Any) -> str:
+    """A caller's text as it may be in a line of the log."""
+    text = str(value)
+    if len(text) > _MAX_SHOWN:
+        text = f'{text[:_MAX_SHOWN]}... ({len(text)} characters)'
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _arguments_of(endpoint: Any) -> dict[str, frozenset[str]]:
+    return {
+        name: frozenset(inspect.signature(method).parameters) - {'context'}
+        for name, method in inspect.getmembers(endpoint, inspect.ismethod)
+        if hasattr(method, 'exposed')
+    }
+
+
+def _is_version(version: Any) -> bool:
+    return type(version) is str and bounds.VERSION.fullmatch(version) is not None
+
+
+def _named(asked: dict[str, Any]) -> Any:
+    arguments = asked.get('args', {})
+    return arguments.get('objmethod', asked.get('method'))
+
+
+def _crossing(error: BaseException) -> Exception:
+    """What oslo.messaging sends, and logs no more of: the error, and not where it came from."""
+    error = _bounded(error)
+    error.__cause__ = error.__context__ = None
+    crossing: Any = oslo_messaging.ExpectedException()
+    crossing.exc_info = (type(error), error, None)
+    return crossing  # type: ignore[no-any-return]
+
+
+def _bounded(error: BaseException) -> BaseException:
+    text = str(error)
+    if len(text) <= _MAX_ERROR:
+        return error
+    return exception.InvalidInput(reason=f'{text[:_MAX_ERROR]}...')
