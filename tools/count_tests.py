@@ -19,7 +19,7 @@ import subunit
 import testtools
 
 # A class is named after the database that its tests use: InstanceMappingMariadb.
-DATABASE = re.compile(r'(Sqlite|Mariadb|Postgresql)(?=[.)])')
+DATABASE = re.compile(r'(Sqlite|Mariadb|Postgresql|Pgbouncer)(?=[.)])')
 NO_DATABASE = 'no database'
 PASSED = {'success', 'xfail'}
 COLUMNS = ('passed', 'failed', 'skipped')

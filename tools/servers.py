@@ -65,6 +65,8 @@ class Server:
     variable: ClassVar[str]
     # The data is thrown away: stop in the fastest way that leaves nothing outside of the folder.
     stop_signal: ClassVar[signal.Signals]
+    # The server that it is nothing without.
+    needs: ClassVar[type[Server] | None] = None
 
     def __init__(self, folder: Path, ports: Iterator[int]) -> None:
         self.folder = folder
@@ -74,6 +76,9 @@ class Server:
     @property
     def url(self) -> str:
         raise NotImplementedError
+
+    def beside(self, servers: list[Server]) -> None:
+        """Get to know the others, before any is started."""
 
     @property
     def variables(self) -> dict[str, str]:
@@ -260,6 +265,60 @@ class PostgreSQL(Database):
         return [self.program('psql'), '--no-psqlrc', *address, '--command=SELECT 1']
 
 
+class PgBouncer(Server):
+    """Before PostgreSQL: each transaction of a client may get another connection."""
+
+    name = 'pgbouncer'
+    package = 'pgbouncer'
+    user = 'postgres'
+    program_folders = ('usr/sbin', 'usr/bin')
+    variable = 'NOVA_CELLMAP_TEST_PGBOUNCER_URL'
+    stop_signal = signal.SIGQUIT
+    needs = PostgreSQL
+    SETTINGS: ClassVar = {
+        'pool_mode': 'transaction',
+        # What clients lose behind it shows with few connections that change hands often.
+        'default_pool_size': 10,
+        'max_client_conn': 500,
+        'auth_type': 'any',
+        # Its own default, which fits most clients.
+        'ignore_startup_parameters': '',
+    }
+
+    def __init__(self, folder: Path, ports: Iterator[int]) -> None:
+        super().__init__(folder, ports)
+        self.before: Server | None = None
+
+    @property
+    def url(self) -> str:
+        return f'postgresql+psycopg2://postgres@{HOST}:{self.port}/postgres'
+
+    def beside(self, servers: list[Server]) -> None:
+        [self.before] = [server for server in servers if isinstance(server, self.needs)]
+
+    def serve_command(self) -> list[str]:
+        return [self.program('pgbouncer'), f'{self.folder}/pgbouncer.ini']
+
+    def _prepare(self) -> None:
+        assert self.before is not None
+        settings = self.SETTINGS | {
+            'listen_addr': HOST,
+            'listen_port': self.port,
+            'unix_socket_dir': '',
+        }
+        lines = [
+            '[databases]',
+            f'* = host={HOST} port={self.before.port} user=postgres',
+            '[pgbouncer]',
+            *(f'{name} = {value}' for name, value in settings.items()),
+        ]
+        (self.folder / 'pgbouncer.ini').write_text('\n'.join(lines) + '\n')
+
+    def _answers(self) -> bool:
+        # It asks for a password or lets in: either is an answer to a client that wants no TLS.
+        return talks(self.port, b'\0\0\0\x08\x04\xd2\x16\x2f')
+
+
 class RabbitMQ(Server):
     """A broker that the command can also stop and start, by rabbitmqctl's stop_app and start_app.
 
@@ -376,7 +435,7 @@ class Memcached(Server):
 
 # The one that takes longest is first: it starts meanwhile.
 SERVERS: dict[str, type[Server]] = {
-    server.name: server for server in (RabbitMQ, MariaDB, PostgreSQL, Memcached)
+    server.name: server for server in (RabbitMQ, MariaDB, PostgreSQL, PgBouncer, Memcached)
 }
 
 
@@ -411,7 +470,9 @@ def parse(arguments: list[str]) -> tuple[list[str], list[str]]:
     command = arguments[end + 1 :]
     if not command:
         parser.error("no COMMAND after '--'")
-    return options.only or list(SERVERS), command
+    wanted = set(options.only or SERVERS)
+    wanted |= {needed.name for name in wanted for needed in [SERVERS[name].needs] if needed}
+    return [name for name in SERVERS if name in wanted], command
 
 
 @contextlib.contextmanager
@@ -421,6 +482,8 @@ def running(kinds: list[type[Server]]) -> Iterator[list[Server]]:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(data_folder())
         servers = [kind(folder / kind.name, ports) for kind in kinds]
+        for server in servers:
+            server.beside(servers)
         for server in servers:
             stack.callback(server.stop)
             server.start()

@@ -26,6 +26,7 @@ from nova_cellmap.tests import stock_paths
 _VARIABLES = {
     'mariadb': 'NOVA_CELLMAP_TEST_MARIADB_URL',
     'postgresql': 'NOVA_CELLMAP_TEST_POSTGRESQL_URL',
+    'pgbouncer': 'NOVA_CELLMAP_TEST_PGBOUNCER_URL',
     'rabbitmq': 'NOVA_CELLMAP_TEST_RABBITMQ_URL',
     'memcached': 'NOVA_CELLMAP_TEST_MEMCACHED_URL',
 }
@@ -36,11 +37,14 @@ class Database(fixtures.Fixture):
 
     :param kind: ``sqlite``, ``mariadb`` or ``postgresql``; the servers are those that
         ``NOVA_CELLMAP_TEST_MARIADB_URL`` and ``NOVA_CELLMAP_TEST_POSTGRESQL_URL`` name
+    :param server: ``pgbouncer`` for the one before PostgreSQL, of
+        ``NOVA_CELLMAP_TEST_PGBOUNCER_URL``
     :ivar url: where the database is, as ``[api_database] connection`` takes it
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, server: str | None = None) -> None:
         self.kind = kind
+        self.server = server or kind
 
     def _setUp(self) -> None:  # noqa: N802
         if self.kind == 'sqlite':
@@ -67,7 +71,7 @@ class Database(fixtures.Fixture):
         return db_engine.writer_engine()
 
     def _create(self) -> str:
-        server = sa.make_url(_server_url(self.kind))
+        server = sa.make_url(_server_url(self.server))
         name = f'nova_cellmap_{uuid.uuid4().hex}'
         force = ' WITH (FORCE)' if self.kind == 'postgresql' else ''
         _execute(server, f'CREATE DATABASE {name}')

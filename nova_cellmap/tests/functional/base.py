@@ -72,11 +72,13 @@ class TestCase(tests_base.TestCase):
     """A test with a mapping database of its own, the schema up to date and no rows in it."""
 
     kind: ClassVar[str] = 'sqlite'
+    # Of that kind, which server; None: the only one.
+    server: ClassVar[str | None] = None
     through_conductor: ClassVar[bool] = False
 
     def setUp(self) -> None:
         super().setUp()
-        self.database = _database(self.kind)
+        self.database = _database(self.kind, self.server)
         self.conf = self.make_conf()
         nova_cellmap.configure(self.conf)
         self.addCleanup(_empty, self.conf)
@@ -117,23 +119,24 @@ class TestCase(tests_base.TestCase):
         return mapping
 
 
-def _database(kind: str) -> fixtures.Database:
-    if kind not in _databases:
-        database = fixtures.Database(kind)
+def _database(kind: str, server: str | None = None) -> fixtures.Database:
+    key = server or kind
+    if key not in _databases:
+        database = fixtures.Database(kind, server)
         database.setUp()
         atexit.register(database.cleanUp)
         migration.db_sync(engine=database.engine())
-        _databases[kind] = database
-    return _databases[kind]
+        _databases[key] = database
+    return _databases[key]
 
 
 def _conductor(database: fixtures.Database) -> fixtures.Conductor:
-    if database.kind not in _conductors:
+    if database.server not in _conductors:
         conductor = fixtures.Conductor(database)
         conductor.setUp()
         atexit.register(conductor.cleanUp)
-        _conductors[database.kind] = conductor
-    return _conductors[database.kind]
+        _conductors[database.server] = conductor
+    return _conductors[database.server]
 
 
 def _empty(conf: cfg.ConfigOpts) -> None:

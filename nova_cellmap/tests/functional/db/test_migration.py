@@ -54,10 +54,12 @@ class _OnDatabase(_Base):
     """A suite: one concrete class for each database runs it."""
 
     kind: str
+    # Of that kind, which server; None: the only one.
+    server: str | None = None
 
     def setUp(self) -> None:
         super().setUp()
-        self.database = self.useFixture(fixtures.Database(self.kind))
+        self.database = self.useFixture(fixtures.Database(self.kind, self.server))
         self.engine: sa.Engine = self.database.engine()
         self.log = self.useFixture(base_fixtures.FakeLogger(level=logging.INFO))
         self.children: set[int] = set()
@@ -347,6 +349,11 @@ class WalkPostgresql(_Walk, base.TestCase):
     kind = 'postgresql'
 
 
+class WalkPgbouncer(_Walk, base.TestCase):
+    kind = 'postgresql'
+    server = 'pgbouncer'
+
+
 class _Data(_OnDatabase):
     """What is in the database comes through, and compares exactly."""
 
@@ -472,7 +479,7 @@ class _Sync(_OnDatabase):
             [migrate_version, 'CREATE TABLE other (id INT)'],
             [migrate_version, "INSERT INTO migrate_version VALUES ('nova', '/', 5)"],
         ):
-            self.database = self.useFixture(fixtures.Database(self.kind))
+            self.database = self.useFixture(fixtures.Database(self.kind, self.server))
             self.engine = self.database.engine()
             for statement in statements:
                 self.execute(statement)
@@ -599,6 +606,11 @@ class SyncPostgresql(_Sync, base.TestCase):
     kind = 'postgresql'
 
 
+class SyncPgbouncer(_Sync, base.TestCase):
+    kind = 'postgresql'
+    server = 'pgbouncer'
+
+
 class _AtOnce(_OnDatabase):
     """Several at once: the lock."""
 
@@ -690,6 +702,13 @@ class _AtOnceOnServer(_AtOnce):
         while not condition():
             self.assertLess(time.monotonic(), end)
             time.sleep(0.005)
+
+
+class AtOncePgbouncer(_AtOnceOnServer, base.TestCase):
+    """Each transaction may run on another of PostgreSQL's connections."""
+
+    kind = 'postgresql'
+    server = 'pgbouncer'
 
 
 class AtOnceSqlite(_AtOnce, base.TestCase):

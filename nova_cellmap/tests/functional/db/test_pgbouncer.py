@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The function layer and the objects behind PgBouncer in transaction mode."""
+
+from typing import Any
+
+from nova_cellmap.tests.functional.db import test_api
+from nova_cellmap.tests.functional.objects import test_instance_mapping
+from nova_cellmap.tests.functional.objects import test_races
+
+_SUITES: dict[Any, tuple[str, ...]] = {
+    test_api: ('Cells', 'Mappings', 'Lists', 'Counts', 'Bulk', 'Values', 'Transactions'),
+    test_instance_mapping: ('Mapping', 'Moves'),
+    test_races: ('Races',),
+}
+
+for _module, _names in _SUITES.items():
+    for _name in _names:
+        _straight: Any = getattr(_module, f'{_name}Postgresql')
+        _members = {'server': 'pgbouncer', '__module__': __name__}
+        globals()[f'{_name}Pgbouncer'] = type(f'{_name}Pgbouncer', (_straight,), _members)
+del _straight
