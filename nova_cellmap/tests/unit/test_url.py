@@ -169,6 +169,18 @@ class MaskExamples(tests_base.TestCase):
         for raw in ('nova:s@h', 'nova:s', 's@h', 'pwd=s', 'u:p://x', 'mysql%3A%2F%2Fu%3Ap', '\n:'):
             self.check('***', raw)
 
+    def test_longer_than_a_url_may_be(self) -> None:
+        self.check('a://' + 'x' * 4092, 'a://' + 'x' * 4092)
+        self.check('***', 'a://' + 'x' * 4093)
+        self.check('***', 'x' * 10_000_000)
+
+    def test_longest_with_much_to_hide(self) -> None:
+        for piece in ('pass', 'a:', ':a@', '&pass=', '@', '%3A', ',a:b@c', '{query}', '[::1]'):
+            for scheme in ('mysql://', 'rabbit://', '{scheme}://', ''):
+                text = scheme + piece * 5000
+                masked = url.mask(text[: url.MAX_LENGTH])
+                self.assertEqual(masked, url.mask(masked))
+
 
 class MaskLaws(tests_base.TestCase):
     @hypothesis.given(st.sampled_from(PLACES), SECRETS)
@@ -324,6 +336,14 @@ class FillErrors(tests_base.TestCase):
         self.check('rabbit://u:***@h', 'a://u:s3cret@{hostname2}', base)
         for field in ('{hostname0}', '{hostname01}'):
             self.check(f'Cannot fill {field} in', field, base)
+
+    def test_longer_than_a_url_may_be(self) -> None:
+        for template, base in (
+            ('{path}' + 'x' * 4096, 'a://h/x'),
+            ('{path}', 'a://h/' + 'x' * 4096),
+            ('{path}' * 600, 'a://h/' + 'x' * 4000),
+        ):
+            self.check('at most 4096 characters', template, base)
 
     def test_base_that_cannot_be_parsed(self) -> None:
         for base in ('u:s3cret@h', ' ', 'mysql://u:p@h:s3cret/x', 'rabbit://h:s3cret,[x/'):
