@@ -104,8 +104,21 @@ class DatabaseUnreachable(DatabaseError):
     )
 
 
+class DatabaseOutcomeUnknown(DatabaseUnreachable):
+    """The answer to a commit was lost, and what became of the change could not be found out."""
+
+    msg_fmt = (
+        'The change may or may not have been made: the mapping database did not answer its '
+        'commit ({reason}). Look whether it was made before you make it again.'
+    )
+
+
 class DatabaseBusy(DatabaseError):
     msg_fmt = 'The mapping database stayed locked by other writers. Try again.'
+
+
+class DatabaseFull(DatabaseError):
+    msg_fmt = 'The mapping database has no space left ({reason}). Nothing was changed: make room.'
 
 
 class SchemaMissing(DatabaseError):

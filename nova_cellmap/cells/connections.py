@@ -26,6 +26,7 @@ from nova_cellmap import rpc
 from nova_cellmap import url
 from nova_cellmap.cells import database
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import errors
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 LOG = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _database(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
     }
     manager: Any = enginefacade.transaction_context()
     manager.configure(thread_checkin=False, **settings)
-    manager.append_on_engine_create(db_engine.name_wrong_parameters)
+    manager.append_on_engine_create(errors.watch)
     return manager
 
 

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import contextlib
 import pathlib
 
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
 from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
-from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import errors
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 # Seconds. A host that does not answer must not hold up a command for minutes.
@@ -29,9 +28,10 @@ def connect(cell: CellMapping) -> Iterator[sa.Connection]:
     :raises: CellUnreachable, also where the connection is lost inside the block
     """
     with errors_translated(cell):
-        engine = _engine(cell)
+        with errors.connecting():
+            engine = _engine(cell)
         try:
-            with engine.connect() as connection:
+            with errors.connect(engine) as connection:
                 yield connection.execution_options(isolation_level='AUTOCOMMIT')
         finally:
             engine.dispose()
@@ -42,8 +42,8 @@ def errors_translated(cell: CellMapping) -> Iterator[None]:
     """:raises: CellUnreachable for whatever the driver raises inside the block."""
     try:
         yield
-    except (db_exc.DBError, sa.exc.SQLAlchemyError) as error:
-        raise exception.CellUnreachable(cell=cell.identity, reason=reason(error)) from error
+    except errors.DRIVER as error:
+        raise exception.CellUnreachable(cell=cell.identity, reason=errors.reason(error)) from error
 
 
 def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> str:
@@ -58,13 +58,6 @@ def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> st
     parameters = _parameters(plain, connect_timeout, read_timeout)
     missing = {name: text for name, text in parameters.items() if name not in plain.query}
     return plain.update_query_dict(missing).render_as_string(hide_password=False)
-
-
-def reason(error: Exception) -> str:
-    """What the driver said, out of an error of oslo.db or SQLAlchemy."""
-    inner = getattr(error, 'inner_exception', None) or error
-    cause = getattr(inner, 'orig', None) or inner
-    return str(cause).strip()
 
 
 def _parameters(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> dict[str, str]:
@@ -91,7 +84,7 @@ def _engine(cell: CellMapping) -> sa.Engine:
     engine = sa.create_engine(
         engine_url(cell, _CONNECT_TIMEOUT, _READ_TIMEOUT), hide_parameters=True
     )
-    db_engine.name_wrong_parameters(engine)
+    errors.watch(engine)
     return engine
 
 

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.cells import connections
-from nova_cellmap.cells import database
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import errors
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 _Context = TypeVar('_Context', bound=RequestContext)
@@ -120,10 +120,10 @@ class _Cell:
                 reached = True
                 yield connection
                 ended = True
-        except (db_exc.DBError, sa.exc.SQLAlchemyError) as error:
+        except errors.DRIVER as error:
             if reached and not isinstance(error, db_exc.DBConnectionError):
                 raise
-            reason = database.reason(error)
+            reason = errors.reason(error)
             if ended and commits:
                 reason += ' (during a commit, which may or may not have been made)'
             raise exception.CellUnreachable(cell=self.identity, reason=reason) from error

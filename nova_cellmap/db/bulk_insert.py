@@ -17,6 +17,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nova_cellmap import exception
+
 _Values = Mapping[str, Any]
 
 # With rows of at most 2 KB, less than a server takes at once unless it is told otherwise.
@@ -35,7 +37,7 @@ def insert(
 
     :param returning: columns to read of the rows that were inserted
     :returns: them, in any order; nothing where a server cannot tell
-    :raises: what the database raises; ValueError for a value that a column does not take
+    :raises: what the database raises; InvalidInput for a value that a column does not take
     """
     returned: list[tuple[Any, ...]] = []
     for start in range(0, len(rows), _MOST_ROWS):
@@ -104,7 +106,10 @@ def _prepared(
     rows: Sequence[_Values], name: str, convert: Callable[[Any], Any] | None
 ) -> list[Any]:
     values = [row[name] for row in rows]
-    return [*map(convert, values)] if convert else values
+    try:
+        return [*map(convert, values)] if convert else values
+    except ValueError as error:
+        raise exception.InvalidInput(reason=f'{name}: {error}') from None
 
 
 def _check(dialect: sa.Dialect, kind: Any) -> Callable[[Any], Any] | None:
@@ -116,7 +121,7 @@ def _as_text(value: Any) -> str:
     """A time as the servers read it."""
     if isinstance(value, datetime.datetime):
         return value.isoformat(' ', 'microseconds')
-    raise ValueError(f'{value!r} has no place in a column')
+    raise exception.InvalidInput(reason=f'{value!r} has no place in a column')
 
 
 @functools.lru_cache

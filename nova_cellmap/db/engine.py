@@ -29,6 +29,7 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap.db import errors
 
 _PLUGIN = 'nova_cellmap'
 _ROLE = 'nova_cellmap_role'
@@ -77,7 +78,6 @@ class EnginePlugin(sa.CreateEnginePlugin):
 
     def engine_created(self, engine: sa.Engine) -> None:
         if engine.dialect.name != 'sqlite':
-            name_wrong_parameters(engine)
             if not self.is_reader:
                 _ping_what_rested(engine)
         elif self.is_reader:
@@ -85,6 +85,8 @@ class EnginePlugin(sa.CreateEnginePlugin):
             event.listen(engine, 'begin', _begin_nothing)
         else:
             event.listen(engine, 'begin', _begin_immediate)
+        # Before oslo.db does, which comes next, and after the file is looked for.
+        errors.watch(engine, is_ours=True)
 
 
 def is_watched(engine: sa.Engine) -> bool:
@@ -136,20 +138,6 @@ def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str
         raise dialect.loaded_dbapi.OperationalError(
             f'there is no file {path}; `nova-cellmap-manage db sync` makes it'
         )
-
-
-def name_wrong_parameters(engine: sa.Engine) -> None:
-    """Let a parameter of the URL that the driver does not know be an error of connecting.
-
-    The drivers raise a TypeError, as for a mistake in a program.
-    """
-
-    @event.listens_for(engine, 'do_connect')
-    def connect(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> Any:
-        try:
-            return dialect.connect(*args, **parameters)
-        except TypeError as error:
-            raise dialect.loaded_dbapi.OperationalError(str(error)) from None
 
 
 def _is_missing(path: str) -> bool:
@@ -292,7 +280,8 @@ def reader_engine() -> sa.Engine:
     """
     global _reader_engine
     if _reader_engine is None:
-        _reader_engine = manager().reader.get_engine()
+        with errors.connecting():
+            _reader_engine = manager().reader.get_engine()
     return _reader_engine
 
 
@@ -303,7 +292,8 @@ def writer_engine() -> sa.Engine:
     """
     global _writer_engine
     if _writer_engine is None:
-        _writer_engine = manager().writer.get_engine()
+        with errors.connecting():
+            _writer_engine = manager().writer.get_engine()
     return _writer_engine
 
 

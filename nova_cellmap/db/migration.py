@@ -14,10 +14,10 @@ import re
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
-from sqlalchemy import exc as sa_exc
 
 from nova_cellmap import exception
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import errors
 from nova_cellmap.db import lease
 from nova_cellmap.db import migrate_repo
 from nova_cellmap.db import migration_lock
@@ -26,7 +26,6 @@ from nova_cellmap.db import version_control
 LOG = logging.getLogger(__name__)
 
 _REPOSITORY = version_control.open_repository(migrate_repo)
-_DATABASE_ERRORS = (db_exc.DBError, sa_exc.SQLAlchemyError)
 _NOVA_TABLES = {'alembic_version', 'instance_mappings'}
 
 
@@ -87,10 +86,10 @@ def _target(version: int | str | None) -> int:
 def _connect(engine: sa.Engine | None) -> sa.Engine:
     try:
         engine = engine or db_engine.writer_engine()
-        with engine.connect():
+        with errors.connect(engine):
             return engine
-    except _DATABASE_ERRORS as error:
-        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
+    except errors.DRIVER as error:
+        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from error
 
 
 def _version(engine: sa.Engine) -> int:
@@ -148,9 +147,9 @@ def _run_next_script(schema: version_control.ControlledSchema) -> None:
     name = pathlib.Path(script.path).stem
     try:
         schema.runchange(before, script, 1)
-    except _DATABASE_ERRORS as error:
+    except errors.DRIVER as error:
         raise exception.MigrationError(
-            reason=f'script {name} failed: {_reason(error)}. Once that is mended, '
+            reason=f'script {name} failed: {errors.reason(error)}. Once that is mended, '
             '`nova-cellmap-manage db sync` continues with this script.'
         ) from error
     LOG.info('%s -> %s %s', before, schema.version, name)
@@ -161,14 +160,6 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except db_exc.DBConnectionError as error:
-        raise exception.DatabaseUnreachable(reason=_reason(error)) from error
-    except _DATABASE_ERRORS as error:
-        raise exception.MigrationError(reason=_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """What the database said, without the statement and what was in it."""
-    inner = getattr(error, 'inner_exception', None) or error
-    said = getattr(inner, 'orig', None) or inner
-    lines = str(said.args[-1] if said.args else said).splitlines()
-    return lines[0] if lines else type(said).__name__
+        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from error
+    except errors.DRIVER as error:
+        raise exception.MigrationError(reason=errors.reason(error)) from error

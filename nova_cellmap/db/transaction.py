@@ -9,7 +9,6 @@ and is tried again where that was lost, or where it met a deadlock.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import functools
-import re
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from oslo_db import api as oslo_db_api
@@ -21,6 +20,7 @@ from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import changes
 from nova_cellmap.db import engine
+from nova_cellmap.db import errors
 from nova_cellmap.db import prepared
 
 Row = dict[str, Any]
@@ -71,7 +71,7 @@ class _Reading:
     @property
     def connection(self) -> sa.Connection:
         if self._connection is None:
-            self._connection = self.engine.connect()
+            self._connection = errors.connect(self.engine)
         return self._connection
 
     def close(self) -> None:
@@ -160,8 +160,7 @@ def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
     retry = oslo_db_api.wrap_db_retry(
         retry_on_disconnect=True,
         retry_on_deadlock=True,
-        # A server that is being restarted: oslo.db leaves these as they are.
-        exception_checker=_is_from_connecting,
+        exception_checker=_goes_away,
         **engine.retry_settings(),
     )
     result: _T = retry(again)()
@@ -210,43 +209,12 @@ def is_open(context: RequestContext) -> bool:
 def _errors_translated() -> Iterator[None]:
     try:
         yield
-    except (
-        db_exc.DBError,
-        db_exc.DBInvalidUnicodeParameter,
-        db_exc.RetryRequest,
-        sa.exc.SQLAlchemyError,
-        ValueError,
-        OverflowError,
-    ) as error:
-        raise _translated(error) from error
+    except errors.DRIVER as error:
+        raise errors.of_mapping(error, engine.shown_url()) from error
 
 
-def _translated(error: Exception) -> exception.CellMapError:
-    """What callers may know of an error of oslo.db, SQLAlchemy or the driver."""
-    # SQLAlchemy wraps the driver's error, and oslo.db wraps that, though not always.
-    wrapped = getattr(error, 'inner_exception', None) or error
-    cause = getattr(wrapped, 'orig', None) or wrapped
-    if isinstance(error, db_exc.DBConnectionError) or _is_from_connecting(wrapped):
-        return exception.DatabaseUnreachable(reason=str(cause).strip())
-    if isinstance(error, (db_exc.DBDeadlock, db_exc.RetryRequest)):
-        return exception.DatabaseBusy()
-    if _MISSING.search(str(cause)):
-        return exception.SchemaMissing(database=engine.shown_url())
-    if isinstance(wrapped, sa.exc.DataError) or not isinstance(wrapped, sa.exc.DBAPIError):
-        # Drivers refuse some values before they ask the server.
-        return exception.InvalidInput(reason=str(cause))
-    return exception.DatabaseError(reason=str(cause))
-
-
-_MISSING = re.compile(
-    r'no such (table|column)|has no column|unknown column|'
-    r"(relation|column|table) .*(does not|doesn't) exist",
-    re.IGNORECASE,
-)
-
-
-def _is_from_connecting(error: Exception) -> bool:
-    return isinstance(error, sa.exc.OperationalError) and error.statement is None
+def _goes_away(error: Exception) -> bool:
+    return errors.kind_of(error) in (errors.Kind.CROWDED, errors.Kind.READ_ONLY)
 
 
 def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is meant by what drivers raise."""
+
+import sqlite3
+import struct
+from typing import Any
+from unittest import mock
+
+from oslo_db import exception as db_exc
+import pymysql
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap.db import errors
+from nova_cellmap.db.errors import Kind
+from nova_cellmap.tests import base
+
+_MYSQL = {
+    Kind.LOST: (0, 1047, 1053, 1180, 1927, 2003, 2006, 2013),
+    Kind.UNUSABLE: (1045, 1049, 1130, 2059),
+    Kind.LOCKED: (1205, 1213),
+    Kind.CROWDED: (1040, 1203),
+    Kind.SLOW: (1317, 1969, 3024),
+    Kind.READ_ONLY: (1290, 1836),
+    Kind.FULL: (1021, 1114),
+    Kind.SCHEMA: (1054, 1146),
+    Kind.VALUE: (1366, 1406),
+    Kind.DUPLICATE: (1062,),
+    Kind.REFERENCE: (1451, 1452),
+    Kind.REFUSED: (1064, 1142, 1048),
+}
+_POSTGRESQL = {
+    Kind.LOST: ('08006', '57P01', '57P02', '57P03'),
+    Kind.UNUSABLE: ('28P01', '3D000'),
+    Kind.LOCKED: ('40001', '40P01', '55P03'),
+    Kind.CROWDED: ('53300',),
+    Kind.SLOW: ('57014',),
+    Kind.READ_ONLY: ('25006',),
+    Kind.FULL: ('53100',),
+    Kind.SCHEMA: ('42P01', '42703'),
+    Kind.VALUE: ('22P05', '22001'),
+    Kind.DUPLICATE: ('23505',),
+    Kind.REFERENCE: ('23503',),
+    Kind.REFUSED: ('42601', '42501', '23502'),
+}
+_CLASSES = {
+    Kind.LOST: exception.DatabaseUnreachable,
+    Kind.UNUSABLE: exception.DatabaseUnreachable,
+    Kind.LOCKED: exception.DatabaseBusy,
+    Kind.CROWDED: exception.DatabaseBusy,
+    Kind.SLOW: exception.DatabaseBusy,
+    Kind.READ_ONLY: exception.DatabaseUnreachable,
+    Kind.FULL: exception.DatabaseFull,
+    Kind.SCHEMA: exception.SchemaMissing,
+    Kind.VALUE: exception.InvalidInput,
+    Kind.REFUSED: exception.DatabaseError,
+}
+
+
+class _PostgresqlError(sqlite3.DatabaseError):
+    """Its class is one of PEP 249's; nobody else can make psycopg2's have a code."""
+
+    def __init__(self, pgcode: str | None, text: str = 'said') -> None:
+        super().__init__(text)
+        self.pgcode = pgcode
+
+
+def _wraps(error: Exception) -> list[Exception]:
+    """As the driver raises it, as SQLAlchemy does, and as oslo.db does."""
+    wrapped = sa.exc.DBAPIError('SELECT hush', {'hush': 'hush'}, error)
+    return [error, wrapped, db_exc.DBError(wrapped), errors.as_driver_error(wrapped)]
+
+
+class Kinds(base.TestCase):
+    def test_of_mysql(self) -> None:
+        for kind, numbers in _MYSQL.items():
+            for number in numbers:
+                for error in _wraps(pymysql.err.OperationalError(number, 'said')):
+                    self.assertEqual((number, kind), (number, errors.kind_of(error)))
+                    self.assertEqual(f'said (error {number})', errors.reason(error))
+
+    def test_of_postgresql(self) -> None:
+        for kind, states in _POSTGRESQL.items():
+            for state in states:
+                for error in _wraps(_PostgresqlError(state)):
+                    self.assertEqual((state, kind), (state, errors.kind_of(error)))
+
+    def test_what_callers_catch(self) -> None:
+        for kind, made in _CLASSES.items():
+            error = errors.as_driver_error(pymysql.err.OperationalError(1, 'said'), kind)
+            self.assertIs(made, type(errors.of_mapping(error, 'there')))
+
+    def test_a_full_disk(self) -> None:
+        for error in (
+            pymysql.err.OperationalError(3, 'Error writing file (Errcode: 28 "No space left")'),
+            pymysql.err.InternalError(1030, 'Got error 28 from storage engine'),
+            pymysql.err.OperationalError(1180, 'Got error 28 "No space left" during COMMIT'),
+        ):
+            self.assertIs(Kind.FULL, errors.kind_of(error))
+
+    def test_a_lost_connection_is_known_by_sqlalchemy(self) -> None:
+        lost = sa.exc.DBAPIError('', {}, _PostgresqlError('XX000'), connection_invalidated=True)
+        self.assertIs(Kind.LOST, errors.kind_of(lost))
+        self.assertIs(Kind.LOST, errors.kind_of(db_exc.DBConnectionError(_PostgresqlError(''))))
+
+    def test_what_is_no_database_error(self) -> None:
+        for error in (AttributeError('x'), struct.error('x'), AssertionError(), KeyError('x')):
+            self.assertIs(Kind.UNUSABLE, errors.kind_of(error))
+            said = errors.reason(error)
+            self.assertIn(type(error).__name__, said)
+        for wrong in (UnicodeEncodeError('latin-1', '語', 0, 1, 'x'), OverflowError('x')):
+            self.assertIs(Kind.VALUE, errors.kind_of(wrong))
+
+    def test_mistakes_of_a_program_are_none_of_a_server(self) -> None:
+        for mistake in (
+            ValueError('x'),
+            KeyError('x'),
+            sa.exc.ArgumentError('x'),
+            sa.exc.InvalidRequestError('x'),
+        ):
+            self.assertNotIsInstance(mistake, errors.DRIVER)
+
+    def test_of_cells(self) -> None:
+        missing = pymysql.err.ProgrammingError(1146, 'no table')
+        gone = pymysql.err.OperationalError(2013, 'gone')
+        self.assertIsInstance(errors.of_cell(missing, 'c'), exception.NotACellDatabase)
+        self.assertIsInstance(errors.of_cell(gone, 'c'), exception.CellUnreachable)
+        self.assertIsInstance(errors.of_nova(missing), exception.NotANovaDatabase)
+        self.assertIsInstance(errors.of_nova(gone), exception.NovaDatabaseUnreachable)
+
+
+class Reasons(base.TestCase):
+    def test_without_what_may_be_secret(self) -> None:
+        for error in (
+            _PostgresqlError(None, 'refused\nDETAIL:  Failing row contains (1, hush).\n'),
+            _PostgresqlError(None, 'refused\nCONTEXT: COPY hush\nLINE 1: SELECT hush\n   ^'),
+            pymysql.err.ProgrammingError(1064, "refused near 'x = 'hush'' at line 1"),
+            pymysql.err.DataError(1366, "Incorrect value: 'hush\n' for column `x`.`y` at row 1"),
+            UnicodeEncodeError('latin-1', 'hush', 0, 1, 'x'),
+            OSError('refused at mysql://nova:hush@host'),
+            sa.exc.OperationalError('SELECT hush', {'a': 'hush'}, _PostgresqlError('x', 'no')),
+            errors.as_driver_error(UnicodeDecodeError('utf-8', b'hush', 0, 1, 'hush')),
+        ):
+            self.assertNotIn('hush', errors.reason(error))
+            for made in (errors.of_mapping(error), errors.of_cell(error, 'c')):
+                self.assertNotIn('hush', str(made))
+
+    def test_in_one_line_of_bounded_length(self) -> None:
+        said = errors.reason(pymysql.err.OperationalError(1, 'a\x1b[1m\n\rb' + 'x' * 100000))
+        self.assertLess(len(said), 500)
+        self.assertTrue(said.isprintable(), said)
+
+    def test_empty(self) -> None:
+        self.assertEqual('OperationalError', errors.reason(pymysql.err.OperationalError()))
+
+
+class Watched(base.TestCase):
+    def engine(self, is_ours: bool = False, **options: Any) -> sa.Engine:
+        engine = sa.create_engine('sqlite://', **options)
+        errors.watch(engine, is_ours=is_ours)
+        self.addCleanup(engine.dispose)
+        return engine
+
+    def test_what_connecting_raises(self) -> None:
+        for raised, kind in (
+            (AttributeError('x'), Kind.UNUSABLE),
+            (FileNotFoundError(2, 'No such file or directory'), Kind.UNUSABLE),
+            (UnicodeEncodeError('latin-1', '語', 0, 1, 'x'), Kind.UNUSABLE),
+            (RuntimeError("'cryptography' package is required"), Kind.UNUSABLE),
+            (ConnectionResetError(104, 'reset'), Kind.LOST),
+        ):
+
+            def creator(raised: Exception = raised) -> Any:
+                raise raised
+
+            engine = self.engine(creator=creator)
+            error = self.assertRaises(errors.DriverError, errors.connect, engine)
+            self.assertIs(kind, error.kind)
+            self.assertIs(raised, error.inner_exception)
+
+    def test_a_missing_file_is_named(self) -> None:
+        engine = sa.create_engine('mysql+pymysql://u:hush@127.0.0.1:1/x?ssl_ca=/missing/ca.pem')
+        errors.watch(engine)
+        error = self.assertRaises(errors.DriverError, errors.connect, engine)
+        self.assertIn('/missing/ca.pem', errors.reason(error))
+        self.assertNotIn('hush', errors.reason(error))
+
+    def test_what_a_statement_raises(self) -> None:
+        for raised, kind in (
+            (struct.error('unpack requires 4 bytes'), Kind.UNUSABLE),
+            (UnicodeDecodeError('utf-8', b'x', 0, 1, 'x'), Kind.UNUSABLE),
+            (OverflowError('x'), Kind.VALUE),
+        ):
+            engine = self.engine()
+            with errors.connect(engine) as connection:
+                with mock.patch.object(engine.dialect, 'do_execute', side_effect=raised):
+                    error = self.assertRaises(
+                        errors.DriverError, connection.exec_driver_sql, 'SELECT 1'
+                    )
+                self.assertEqual((raised, kind), (error.inner_exception, error.kind))
+                # What may still come over it belongs to nobody.
+                self.assertEqual(kind is Kind.UNUSABLE, connection.invalidated)
+
+    def test_others_errors_stay_as_they_are(self) -> None:
+        for is_ours, made in ((False, sa.exc.OperationalError), (True, errors.DriverError)):
+            with errors.connect(self.engine(is_ours)) as connection:
+                error = self.assertRaises(made, connection.exec_driver_sql, 'SELECT')
+                self.assertIs(Kind.REFUSED, errors.kind_of(error))
+                error = self.assertRaises(
+                    sa.exc.OperationalError, connection.exec_driver_sql, 'SELECT * FROM x'
+                )
+                self.assertIs(Kind.SCHEMA, errors.kind_of(error))
+
+    def test_mistakes_in_a_block_stay_mistakes(self) -> None:
+        def work() -> None:
+            with errors.connect(self.engine()) as connection:
+                connection.exec_driver_sql('SELECT 1')
+                raise ZeroDivisionError
+
+        self.assertRaises(ZeroDivisionError, work)
