@@ -3,15 +3,17 @@
 
 import argparse
 from collections.abc import Iterable, Iterator
+import contextlib
 import json
-import os
-import pathlib
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nova_cellmap import escape
+from nova_cellmap import private_files
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
 from nova_cellmap.cli import progress
+from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
     from nova_cellmap.cells import audit
@@ -98,29 +100,39 @@ class Audit(base.Lister):
             batch_size=batch_size or audit.BATCH_SIZE,
             sleep=sleep,
         )
-        self._report = Report(run)
+        self._report, self._is_done = Report(run), False
+        self._summary_error: base.CommandError | None = None
         return self.columns, self._rows(run)
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
         try:
             result = super().produce_output(parsed_args, column_names, data)
-        except KeyboardInterrupt:
-            self.say(f'Stopped: {self._report.counts()}.')
+        except (KeyboardInterrupt, BrokenPipeError, streams.OutputError):
+            if not self._is_done:
+                self.say(f'Stopped: {self._report.counts()}.')
             raise
-        summary = self._report.summary()
-        self.status = summary['status']
-        if not self.app.is_quiet:
-            show(summary, self.app.stderr)
-        self._summary_file.write(summary)
+        finally:
+            if self._is_done and not self.app.is_quiet:
+                show(self._report.summary(), self.app.stderr)
+        if self._summary_error:
+            raise self._summary_error
         return result
 
     def _rows(self, run: 'audit.Audit') -> Iterator[tuple[str, ...]]:
-        """The problems, as they are found."""
+        """The problems, as they are found; behind the last one, the summary is written."""
         with progress.shown('Auditing', self.app.stderr, self.app.is_quiet) as report:
             for problem in run.problems(lambda part: report(part, 1, run.instances)):
                 done = 'removed' if problem.kind == 'orphaned' else 'mended'
                 detail = f'{problem.detail}; {done}' if problem.mended else problem.detail
                 yield problem.instance_uuid, problem.kind.value, problem.cell_uuid, detail
+        # Before the rows are printed, or the rest of them: that may fail.
+        summary = self._report.summary()
+        self.status, self._is_done = summary['status'], True
+        try:
+            self._summary_file.write(summary)
+        except base.CommandError as error:
+            # The rows are printed all the same.
+            self._summary_error = error
 
 
 def _seconds(option: str, text: str) -> float:
@@ -138,22 +150,26 @@ class _SummaryFile:
     """Where the summary goes, if anywhere: the file of the run before stays until then."""
 
     def __init__(self, path: str | None) -> None:
-        self._path = None if path is None else pathlib.Path(path)
+        self._path = path
         # Hours of work must not end without a place for what they found.
-        if self._path is not None and (
-            self._path.is_dir() or not os.access(self._path.parent, os.W_OK)
-        ):
-            raise base.CommandError(f'--summary {path}: no file can be written there.')
+        if path is not None:
+            with self._errors():
+                private_files.check_place(path)
 
     def write(self, summary: dict[str, Any]) -> None:
-        if self._path is None:
-            return
-        new = self._path.with_name(f'{self._path.name}.new')
+        if self._path is not None:
+            with self._errors():
+                data = json.dumps(summary, indent=2) + '\n'
+                private_files.replace(self._path, data.encode())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
-            new.write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
-            new.replace(self._path)
+            yield
         except OSError as error:
-            raise base.CommandError(f'--summary {self._path}: {error}') from None
+            raise base.CommandError(
+                f'--summary {self._path}: no file can be written there: {error.strerror}'
+            ) from None
 
 
 class Report:
@@ -207,7 +223,9 @@ def show(summary: dict[str, Any], stream: TextIO) -> None:
 
     # Nobody breaks the lines of a log.
     printer = console.Console(
-        file=stream, highlight=False, width=None if stream.isatty() else _LOG_WIDTH
+        file=streams.to_draw_on(stream),
+        highlight=False,
+        width=None if stream.isatty() else _LOG_WIDTH,
     )
     printer.print(_table(summary))
     lines = [
@@ -218,9 +236,9 @@ def show(summary: dict[str, Any], stream: TextIO) -> None:
     ]
     errors = [cell['error'] for cell in summary['cells'] if cell['error'] is not None]
     for line in lines:
-        printer.print(text.Text(line), soft_wrap=True)
+        printer.print(_text(line), soft_wrap=True)
     for error in (*errors, *summary['other_cells_not_read'].values()):
-        printer.print(text.Text(error, style='red'), soft_wrap=True)
+        printer.print(_text(error, style='red'), soft_wrap=True)
     style = 'red' if summary['status'] else 'green'
     printer.print(text.Text(_verdict(summary), style=style), soft_wrap=True)
 
@@ -237,15 +255,22 @@ def _table(summary: dict[str, Any]) -> Any:
     most = max((cell['instances'] for cell in summary['cells']), default=0)
     for cell in summary['cells']:
         if cell['error'] is not None:
-            shown.add_row(_name(cell), *'----', text.Text('not read', style='red'))
+            shown.add_row(_text(_name(cell)), *'----', text.Text('not read', style='red'))
             continue
         numbers = cell['instances'], sum(cell['problems'].values()), cell['mended'], cell['left']
-        shown.add_row(_name(cell), *(f'{number:,}' for number in numbers), _bar(cell, most))
+        shown.add_row(_text(_name(cell)), *(f'{number:,}' for number in numbers), _bar(cell, most))
     return shown
 
 
 def _name(cell: dict[str, Any]) -> str:
     return str(cell['cell_name'] or cell['cell_uuid'])
+
+
+def _text(words: str, style: str = '') -> Any:
+    """Words of others, which are no markup and do not move the cursor."""
+    from rich import text
+
+    return text.Text(escape.escaped(words), style=style)
 
 
 def _bar(cell: dict[str, Any], most: int) -> Any:

@@ -2,12 +2,11 @@
 """What the commands share: options, errors and exit statuses."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import contextlib
 import enum
 import functools
 from importlib import metadata
-import io
 import itertools
 import logging
 import os
@@ -24,11 +23,16 @@ from cliff import _argparse as cliff_argparse
 from cliff import app
 from cliff import command
 from cliff import commandmanager
+from cliff import help as help_command
 from cliff import lister
 from cliff import show
 
+from nova_cellmap import escape
 from nova_cellmap import exception
+from nova_cellmap import private_files
 from nova_cellmap import version
+from nova_cellmap.cli import formats
+from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -58,6 +62,7 @@ class Status(enum.IntEnum):
 
 
 _STATUSES: Mapping[type[Exception], int] = {
+    streams.OutputError: Status.UNAVAILABLE,
     exception.InvalidInput: Status.USAGE,
     exception.NotFound: Status.NO_INPUT,
     exception.CellMapError: Status.UNAVAILABLE,
@@ -136,7 +141,9 @@ class Command(command.Command):
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         try:
-            return super().run(parsed_args) or self.status
+            status = super().run(parsed_args) or self.status
+            self.app.stdout.flush()
+            return status
         except BrokenPipeError:
             raise
         except Exception as error:
@@ -149,7 +156,21 @@ class Command(command.Command):
     def say(self, message: str) -> None:
         """Tell a person something, where standard output is for scripts."""
         if not self.app.is_quiet:
-            print(message, file=self.app.stderr)
+            print(escape.escaped(message), file=self.app.stderr)
+
+    def answer(self, result: object) -> None:
+        """Print the result, all that a command has to tell."""
+        text = escape.escaped(str(result))
+        with self._telling_what_is_lost(text):
+            print(text, file=self.app.stdout)
+
+    @contextlib.contextmanager
+    def _telling_what_is_lost(self, text: str) -> Iterator[None]:
+        try:
+            yield
+            self.app.stdout.flush()
+        except streams.OutputError as error:
+            raise streams.OutputError(error.reason, text) from error
 
     @property
     def conf(self) -> 'cfg.ConfigOpts':
@@ -199,7 +220,8 @@ class _Display(Command):
         return super().run(parsed_args)
 
     def _check_columns(self, parsed_args: argparse.Namespace, column_names: Any) -> None:
-        unknown = set(parsed_args.columns) - set(column_names)
+        named = {*parsed_args.columns, *getattr(parsed_args, 'sort_columns', ())}
+        unknown = named - set(column_names)
         if unknown:
             raise CommandError(
                 f'There is no column {", ".join(sorted(unknown))}; '
@@ -217,9 +239,20 @@ class _Display(Command):
 class Lister(_Display, lister.Lister):
     """A command that prints rows."""
 
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+        rows = (formats.shown(row, parsed_args.formatter) for row in data)
+        return super().produce_output(parsed_args, column_names, rows)
+
 
 class ShowOne(_Display, show.ShowOne):
     """A command that prints one thing, a field a row."""
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
+        fields = ', '.join(map('{} {}'.format, column_names, data))
+        with self._telling_what_is_lost(escape.escaped(fields)):
+            return super().produce_output(
+                parsed_args, column_names, formats.shown(data, parsed_args.formatter)
+            )
 
 
 class App(app.App):
@@ -229,7 +262,10 @@ class App(app.App):
         called is imported
     """
 
-    LOG = logging.getLogger('nova_cellmap')
+    # What cliff would say of an error in a command, report() says, with an exit status.
+    LOG = logging.getLogger('nova_cellmap.cliff')
+    LOG.propagate = False
+    LOG.addHandler(logging.NullHandler())
 
     def __init__(self, name: str, description: str, commands: Mapping[str, str]) -> None:
         self.NAME = name
@@ -261,19 +297,49 @@ class App(app.App):
         return parser
 
     def configure_logging(self) -> None:
-        super().configure_logging()
+        try:
+            if self.options.log_file:
+                private_files.check_log(self.options.log_file)
+            super().configure_logging()
+        except OSError as error:
+            raise SystemExit(
+                self.report(CommandError(f'--log-file {self.options.log_file}: {error.strerror}'))
+            ) from None
+        escape.escape_logs()
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, logging.FileHandler):
+                self._tell_once_of_errors(handler)
         if self.options.debug or self.options.verbose_level > 1:
             return
         # Of libraries only what is wrong, and not at length what the command says in a line.
         logging.getLogger().setLevel(logging.WARNING)
-        self.LOG.setLevel(logging.INFO)
+        logging.getLogger('nova_cellmap').setLevel(logging.INFO)
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.CRITICAL)
+
+    def _tell_once_of_errors(self, handler: logging.FileHandler) -> None:
+        """A log that is full stops no work."""
+
+        def tell(record: logging.LogRecord) -> None:
+            handler.handleError = lambda record: None  # type: ignore[method-assign]
+            error = sys.exc_info()[1]
+            print(f'{self.NAME}: --log-file {handler.baseFilename}: {error}', file=self.stderr)
+
+        handler.handleError = tell  # type: ignore[method-assign]
 
     def print_help_if_requested(self) -> None:
         # cliff's own looks through all that is installed, which takes longer than the rest.
         if not self.options.deferred_help:
             return
+        try:
+            self._print_help()
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            raise SystemExit(self.report(error)) from None
+        raise SystemExit(0)
+
+    def _print_help(self) -> None:
         commands = {name: point.load() for name, point in self.command_manager}
         width = max(map(len, commands))
         with autopage.argparse.help_pager(self.stdout) as out:
@@ -282,7 +348,6 @@ class App(app.App):
             for name, command_class in sorted(commands.items()):
                 print(f'  {name:{width}}  {_summary(command_class)}', file=out)
             print(f"\n'{self.NAME} COMMAND --help' tells more, with examples.", file=out)
-        raise SystemExit(0)
 
     def run_subcommand(self, argv: list[str]) -> int:
         if argv[0] == 'help':
@@ -291,11 +356,26 @@ class App(app.App):
         if any(text.endswith('=--') for text in argv):
             # argparse makes an empty list of it.
             return self.report(CommandError('-- is no value.'))
+        for variable in ('CLIFF_MAX_TERM_WIDTH', 'CLIFF_FIT_WIDTH'):
+            number = os.environ.get(variable, '0')
+            if not (number.isascii() and number.isdigit() and len(number) < 10):
+                return self.report(
+                    CommandError(f'The environment variable {variable} must be a number.')
+                )
         try:
             self.command_manager.find_command(argv)
         except ValueError:
             return self.report(CommandError(self._unknown(argv)))
-        return super().run_subcommand(argv)
+        self._error: Exception | None = None
+        status = super().run_subcommand(argv)
+        return self.report(self._error) if self._error else status
+
+    def clean_up(self, cmd: Any, result: int, err: BaseException | None) -> None:
+        # Of a command's parser, say. cliff would end with 1, which commands mean something by.
+        if isinstance(err, ValueError) and isinstance(cmd, help_command.HelpCommand):
+            self._error = CommandError(f'There is no help on that: {err}')
+        elif isinstance(err, Exception) and not isinstance(err, BrokenPipeError):
+            self._error = err
 
     def interact(self) -> None:
         """Called where no command was given."""
@@ -329,13 +409,14 @@ class App(app.App):
         self, error: Exception, statuses: Mapping[type[Exception], int] | None = None
     ) -> int:
         """Print *error* on standard error; answer the exit status it has."""
-        if self.options.debug:
+        # There are none where the arguments could not be read.
+        if getattr(self, 'options', None) and self.options.debug:
             traceback.print_exception(error, file=self.stderr)
         status = status_of(error, statuses or {})
         text = str(error)
         if status == Status.UNFORESEEN:
             text = f'Unforeseen: {type(error).__name__}. --debug shows where.'
-        print(f'{self.NAME}: {text}', file=self.stderr)
+        print(f'{self.NAME}: {escape.escaped(text)}', file=self.stderr)
         return status
 
     def _unknown(self, argv: list[str]) -> str:
@@ -365,18 +446,26 @@ def main(program: App, argv: list[str] | None = None) -> int:
     # oslo.messaging imports eventlet, which we do not use, and which warns every operator
     # of something that only its developers can change.
     warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # What the terminal cannot show is shown as an escape.
-        sys.stdout.reconfigure(errors='backslashreplace')
+    with streams.prepared() as (program.stdout, program.stderr):
+        status = _run(program, sys.argv[1:] if argv is None else argv)
+        try:
+            program.stdout.flush()
+        except (streams.OutputError, BrokenPipeError) as error:
+            streams.discard_output()
+            # A command has told of it already.
+            status = status or _told(program, error)
+    return status
+
+
+def _run(program: App, argv: list[str]) -> int:
     try:
-        status = program.run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        return program.run(argv)
     except SystemExit as exit:
         # argparse leaves with 2, which some commands have another meaning for.
-        status = Status.USAGE if exit.code == 2 else int(exit.code or 0)
-    except BrokenPipeError:
-        status = _SIGPIPE
-    if status == _SIGPIPE:
-        # Whoever read does so no more: at its end Python would fail to write what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status
+        return Status.USAGE if exit.code == 2 else int(exit.code or 0)
+    except (streams.OutputError, BrokenPipeError) as error:
+        return _told(program, error)
+
+
+def _told(program: App, error: Exception) -> int:
+    return _SIGPIPE if isinstance(error, BrokenPipeError) else program.report(error)

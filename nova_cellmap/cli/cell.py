@@ -77,7 +77,7 @@ class CreateCell(base.Command):
             transport_url=parsed_args.transport_url,
             disabled=parsed_args.disabled,
         )
-        print(cell.uuid, file=self.app.stdout)
+        self.answer(cell.uuid)
 
 
 class ListCells(base.Lister):

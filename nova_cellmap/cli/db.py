@@ -66,7 +66,7 @@ class Version(base.Command):
 
         self.context  # noqa: B018 - binds the process to the database
         version = migration.db_version()
-        print(version, file=self.app.stdout)
+        self.answer(version)
         latest = migration.latest_version()
         if version < latest:
             self.say(f'The latest is {latest}: run `nova-cellmap-manage db sync`.')

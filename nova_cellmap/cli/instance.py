@@ -150,7 +150,7 @@ class VerifyInstance(base.Command):
             return
         self.status, words = _verdict(found)
         if not self.app.is_quiet:
-            print(f'Instance {found.mapping.instance_uuid} {words}', file=self.app.stdout)
+            self.answer(f'Instance {found.mapping.instance_uuid} {words}')
 
 
 def _verdict(found: Any) -> tuple[int, str]:

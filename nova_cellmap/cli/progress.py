@@ -6,6 +6,9 @@ import contextlib
 import time
 from typing import Protocol, TextIO
 
+from nova_cellmap import escape
+from nova_cellmap.cli import streams
+
 # Seconds between two lines where nobody watches.
 _LINE_INTERVAL = 10
 
@@ -23,6 +26,7 @@ class Report(Protocol):
 @contextlib.contextmanager
 def shown(what: str, stream: TextIO, quiet: bool = False) -> Iterator[Report]:
     """Show the progress of a run on *stream* while the block lasts."""
+    what = escape.escaped(what)
     if quiet:
         yield lambda done, total, count: None
     elif stream.isatty():
@@ -38,12 +42,13 @@ def _bar(what: str, stream: TextIO) -> Iterator[Report]:
     from rich import progress
 
     with progress.Progress(
-        progress.TextColumn('{task.description}'),
+        # Names may look like rich's markup.
+        progress.TextColumn('{task.description}', markup=False),
         progress.BarColumn(),
         progress.TaskProgressColumn(),
         progress.TextColumn('{task.fields[count]:,} at {task.fields[rate]:,.0f}/s'),
         progress.TimeRemainingColumn(compact=True),
-        console=console.Console(file=stream),
+        console=console.Console(file=streams.to_draw_on(stream)),
     ) as bar:
         task = bar.add_task(what, total=None, count=0, rate=0)
         start = time.monotonic()

@@ -44,6 +44,10 @@ class Options(base.TestCase):
         self.assertIn('cell_v2 list_cells', self.assert_fails(64, 'cell_v2', 'lst_cells'))
         self.assertIn('--help', self.assert_fails(64, 'nosuch'))
 
+    def test_help_on_what_does_not_exist(self) -> None:
+        for argv in (('help', 'nosuch'), ('h', 'nosuch'), ('help', 'cell_v2', 'nosuch')):
+            self.assert_fails(64, *argv)
+
     def test_no_command(self) -> None:
         outcome = self.assert_ends(64, self.call())
         self.assertIn('cell_v2 list_cells', outcome.out)

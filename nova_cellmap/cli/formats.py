@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command prints, in the formats that are not exact by themselves."""
+
+from collections.abc import Callable, Iterable, Mapping
+import re
+from typing import Any
+
+from nova_cellmap import escape
+
+# What a spreadsheet takes for a formula, in ASCII and in the full width of East Asian texts.
+_FORMULA = re.compile('[=+@\uff1d\uff0b\uff0d\uff20-]')
+
+
+def shown(row: Iterable[Any], format_: str) -> list[Any]:
+    """A row as it is printed: exact in json and yaml, which have escapes of their own."""
+    show = _SHOWN.get(format_)
+    return [show(value) if show and isinstance(value, str) else value for value in row]
+
+
+def _csv(text: str) -> str:
+    # Before anything is escaped: a tab and a carriage return begin a formula too.
+    is_formula = _FORMULA.match(text.lstrip())
+    return f"'{escape.escaped(text)}" if is_formula else escape.escaped(text)
+
+
+def _shell(text: str) -> str:
+    # Within double quotes, which cliff puts around it and escapes itself.
+    return re.sub(r'([\\$`])', r'\\\1', escape.escaped(text))
+
+
+_SHOWN: Mapping[str, Callable[[str], str]] = {
+    'csv': _csv,
+    'shell': _shell,
+    'table': escape.escaped,
+    'value': escape.escaped,
+}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that nobody else is to read, and that somebody else may not lead elsewhere.
+
+In a folder where others can write, such as /tmp, a symbolic link with the name of our file would
+have us write to a file of its maker's choice.
+"""
+
+import contextlib
+import errno
+import os
+import pathlib
+import stat
+import tempfile
+
+_MODE = 0o600
+
+
+def replace(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file as a whole: it has the previous content until it has the new one.
+
+    A symbolic link is replaced, and not followed.
+
+    :raises: ``OSError``
+    """
+    target = pathlib.Path(path)
+    # It is made with O_EXCL and 0600.
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.')
+    try:
+        with os.fdopen(descriptor, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        pathlib.Path(name).replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            pathlib.Path(name).unlink()
+        raise
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Find out before the work whether :func:`replace` will find a place.
+
+    :raises: ``OSError``
+    """
+    target = pathlib.Path(path)
+    if target.is_dir() and not target.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.')
+    os.close(descriptor)
+    pathlib.Path(name).unlink()
+
+
+def open_own(path: str | os.PathLike[str]) -> int:
+    """A descriptor to read and write a file of our own with, which is made if it is missing.
+
+    :raises: ``OSError`` where it is a symbolic link, no file, or somebody else's
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, _MODE)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, 'it is no file', str(path))
+        if found.st_uid not in (os.geteuid(), 0):
+            raise OSError(errno.EPERM, 'it is the file of another user', str(path))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make(path: str | os.PathLike[str]) -> None:
+    """Make an empty file with the mode 0600; one that is there stays as it is.
+
+    :raises: ``OSError``
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+
+
+def check_log(path: str) -> None:
+    """Find out whether a log file can be opened: without waiting, and in no trap.
+
+    :raises: ``OSError``
+    """
+    if _is_trap(path):
+        raise OSError(errno.ELOOP, "it is somebody else's symbolic link", path)
+    # A named pipe that nobody reads is an error so, and not waited for.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    os.close(os.open(path, flags, 0o666))
+
+
+def _is_trap(path: str) -> bool:
+    """A symbolic link that somebody else has made in a folder where everybody may.
+
+    Linux does not follow it either, where ``fs.protected_symlinks`` is set.
+    """
+    if not os.path.islink(path):  # noqa: PTH114
+        return False
+    folder = pathlib.Path(path).parent.stat()
+    is_shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH
+    return bool(is_shared) and os.lstat(path).st_uid not in (os.geteuid(), folder.st_uid)
