@@ -2,7 +2,10 @@
 """Who asks, and in which cell."""
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, Self
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+import weakref
 
 from oslo_context import context
 from oslo_db.sqlalchemy import enginefacade
@@ -58,8 +61,9 @@ class RequestContext(context.RequestContext):
     """A request: its id, user and project, the transaction it is in, and the cell.
 
     An ``oslo_context.context.RequestContext``, so that logs and RPC know it.
-    Every function of :mod:`nova_cellmap.db.api` takes one first. Threads may
-    share a context: each has its own transaction.
+    Every function of :mod:`nova_cellmap.db.api` takes one first, or any other of
+    oslo.context's: a service's own, such as Nova's. Threads may share a context: each
+    has its own transaction.
     """
 
     if TYPE_CHECKING:
@@ -82,6 +86,19 @@ class RequestContext(context.RequestContext):
         """Set the cell; None for no cell. Callers want ``target_cell`` in its place."""
         self._cell = cell
 
+    def to_dict(self) -> dict[str, Any]:
+        """What :meth:`from_dict` makes the same request of, and Nova's ``from_dict`` too."""
+        names = {'user_id': self.user_id, 'user_name': self.user_name}
+        return super().to_dict() | names | {'project_name': self.project_name}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], **kwargs: Any) -> Self:
+        """The request of a dict: of ours, of oslo.context's or of a service's."""
+        for name, keys in _KEYS.items():
+            found = (values[key] for key in keys if values.get(key) is not None)
+            kwargs.setdefault(name, next(found, None))
+        return super().from_dict(values, **kwargs)
+
     def copy(self) -> Self:
         """The same request, with no cell and no transaction."""
         copied = self.__class__.__new__(self.__class__)
@@ -91,6 +108,11 @@ class RequestContext(context.RequestContext):
         return copied
 
 
+# Under which keys services have the same.
+_KEYS: Final = {
+    'user_id': ('user_id', 'user'),
+    'project_id': ('project_id', 'project', 'tenant'),
+}
 # The second is where oslo.db keeps the transactions of a context.
 _NOT_COPIED = ('_cell', '_enginefacade_context')
 
@@ -98,3 +120,78 @@ _NOT_COPIED = ('_cell', '_enginefacade_context')
 def get_admin_context(**kwargs: Any) -> RequestContext:
     """A context for work that no user asked for, such as a command's."""
     return RequestContext(is_admin=True, overwrite=False, **kwargs)
+
+
+# The contexts of others.
+
+
+def of(given: object) -> RequestContext:
+    """Ours for a context: itself, or one that stands for a service's own as long as that lives.
+
+    What we do on that is seen by nobody who has the service's: neither our transactions nor
+    our cell. Who asks is as it was at the first time.
+
+    :raises: InvalidInput where it is none of oslo.context's
+    """
+    if isinstance(given, RequestContext):
+        return given
+    standing = _standing.get(id(given))
+    if standing is None or standing[0]() is not given:
+        standing = _stand_in(given)
+    return standing[1]
+
+
+def copy_of(given: object) -> RequestContext:
+    """The same request in a context of ours, with no cell and no transaction.
+
+    :raises: InvalidInput where it is none of oslo.context's
+    """
+    return given.copy() if isinstance(given, RequestContext) else _made_of(given)
+
+
+# By the number of the object: it may be equal to others, and its transactions are not theirs.
+_standing: dict[int, tuple[weakref.ref[Any], RequestContext]] = {}
+_lock = threading.Lock()
+
+
+def _stand_in(given: object) -> tuple[weakref.ref[Any], RequestContext]:
+    made = _made_of(given)
+    number = id(given)
+    with _lock:
+        standing = _standing.get(number)
+        # Two threads may be the first with one context.
+        if standing is None or standing[0]() is not given:
+            gone = weakref.ref(given, lambda ref: _forget(number, ref))
+            standing = _standing[number] = (gone, made)
+    return standing
+
+
+def _forget(number: int, ref: 'weakref.ref[Any]') -> None:
+    # Whose number it was may be somebody else's by now.
+    standing = _standing.get(number)
+    if standing is not None and standing[0] is ref:
+        _standing.pop(number, None)
+
+
+def _made_of(given: object) -> RequestContext:
+    if not isinstance(given, context.RequestContext):
+        what = 'a class' if isinstance(given, type) else f'a {type(given).__name__}'
+        raise exception.InvalidInput(
+            reason='a request context has to be the first argument, such as '
+            'nova_cellmap.context.get_admin_context() gives, or any other of oslo.context; '
+            f'not {"None" if given is None else what}'
+        )
+    # Not by its constructor, which may make it the one that this thread's log names.
+    made = RequestContext.__new__(RequestContext)
+    for name in _ATTRIBUTES:
+        value = getattr(given, name, None)
+        vars(made)[name] = list(value) if isinstance(value, list) else value
+    made.is_admin = given.is_admin
+    return made
+
+
+_ATTRIBUTES: Final = [
+    name
+    for name in inspect.signature(context.RequestContext.__init__).parameters
+    if name not in ('self', 'is_admin', 'overwrite')
+]

@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Concatenate, Generic, Literal, NoReturn, Param
 from oslo_config import cfg
 from oslo_db import exception as db_exc
 
+from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap.cells import health
 from nova_cellmap.cells import target
@@ -212,7 +213,7 @@ def as_answered(
     conf = db_engine.conf()
     seconds = conf.cells.timeout if timeout is None else timeout
     # The caller may go on with its own meanwhile.
-    copied = context.copy()
+    copied = contexts.copy_of(context)
 
     def work(cell: CellMapping) -> _T:
         with target.target_cell(copied, cell) as cctxt:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
+from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap.cells import connections
 from nova_cellmap.context import RequestContext
@@ -29,8 +30,9 @@ _Context = TypeVar('_Context', bound=RequestContext)
 def target_cell(context: _Context, cell_mapping: CellMapping | None) -> Iterator[_Context]:
     """A copy of the context that is targeted at a cell, for the length of a block.
 
-    Its ``cell`` is a :class:`nova_cellmap.context.Cell`. The context that is given stays as
-    it is, and the copy has no transaction of it. Nothing is connected before it is used.
+    Of a service's own context, such as Nova's, it is one of ours for the same request. Its
+    ``cell`` is a :class:`nova_cellmap.context.Cell`. The context that is given stays as it is,
+    and the copy has no transaction of it. Nothing is connected before it is used.
 
     What connects to a cell is kept open for the next block, by its URLs: a mapping that was
     loaded after an update of the cell leads to the new place at once. It is closed when the
@@ -39,7 +41,7 @@ def target_cell(context: _Context, cell_mapping: CellMapping | None) -> Iterator
 
     :param cell_mapping: the cell; None gives a copy with no cell
     """
-    copied = context.copy()
+    copied: Any = contexts.copy_of(context)
     if cell_mapping is None:
         yield copied
         return

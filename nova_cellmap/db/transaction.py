@@ -15,6 +15,7 @@ from oslo_db import api as oslo_db_api
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
+from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
@@ -34,13 +35,14 @@ def reader(context: RequestContext) -> Iterator[None]:
 
     Each statement sees what was committed when it began: the block is no snapshot.
     """
-    with _errors_translated(), engine.reader(context):
+    with _errors_translated(), engine.reader(contexts.of(context)):
         yield
 
 
 @contextlib.contextmanager
 def writer(context: RequestContext) -> Iterator[None]:
     """A block whose writes become visible together at its end, or not at all."""
+    context = contexts.of(context)
     with _errors_translated():
         if is_open(context):
             with engine.writer(context):
@@ -92,6 +94,7 @@ def reads(
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        context = contexts.of(context)
         if is_open(context):
             with _errors_translated():
                 return function(context, *args, **kwargs)
@@ -115,6 +118,7 @@ def writes(
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        context = contexts.of(context)
         if is_open(context):
             with _errors_translated(), engine.writer(context):
                 return function(context, *args, **kwargs)
@@ -200,7 +204,7 @@ def noted(context: Connected) -> changes.Changes | None:
 def is_open(context: RequestContext) -> bool:
     """Whether the context is in a block."""
     try:
-        return context.transaction_ctx is not None
+        return contexts.of(context).transaction_ctx is not None
     except db_exc.NoEngineContextEstablished:
         return False
 

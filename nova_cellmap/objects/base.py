@@ -15,6 +15,7 @@ from typing import Any, Self
 from oslo_versionedobjects import base
 from oslo_versionedobjects import exception as library_exception
 
+from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import fast
@@ -109,7 +110,7 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
     OBJ_BASE_CLASS = CellMapObject
 
     def serialize_context(self, context: RequestContext) -> dict[str, Any]:
-        return context.to_dict()
+        return contexts.copy_of(context).to_dict()
 
     def deserialize_context(self, context: dict[str, Any]) -> RequestContext:
         return RequestContext.from_dict(context)
