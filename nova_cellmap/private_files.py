@@ -50,25 +50,6 @@ def check_place(path: str | os.PathLike[str]) -> None:
     pathlib.Path(name).unlink()
 
 
-def open_own(path: str | os.PathLike[str]) -> int:
-    """A descriptor to read and write a file of our own with, which is made if it is missing.
-
-    :raises: ``OSError`` where it is a symbolic link, no file, or somebody else's
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path, flags, _MODE)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, 'it is no file', str(path))
-        if found.st_uid not in (os.geteuid(), 0):
-            raise OSError(errno.EPERM, 'it is the file of another user', str(path))
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def make(path: str | os.PathLike[str]) -> None:
     """Make an empty file with the mode 0600; one that is there stays as it is.
 

@@ -12,12 +12,14 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
   :mod:`nova_cellmap.db.api`.
 """
 
+import contextlib
 from contextlib import AbstractContextManager
 import logging
 import os
 import pathlib
 import time
 from typing import Any
+import urllib.parse
 
 from oslo_config import cfg
 from oslo_db import options as oslo_db_options
@@ -28,6 +30,7 @@ from sqlalchemy import pool
 from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
+from nova_cellmap import private_files
 from nova_cellmap import url
 from nova_cellmap.db import errors
 
@@ -84,6 +87,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
             event.listen(engine, 'do_connect', _check_file)
             event.listen(engine, 'begin', _begin_nothing)
         else:
+            event.listen(engine, 'do_connect', _make_file)
             event.listen(engine, 'begin', _begin_immediate)
         # Before oslo.db does, which comes next, and after the file is looked for.
         errors.watch(engine, is_ours=True)
@@ -138,6 +142,20 @@ def _check_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str
         raise dialect.loaded_dbapi.OperationalError(
             f'there is no file {path}; `nova-cellmap-manage db sync` makes it'
         )
+
+
+def _make_file(dialect: Any, record: Any, args: list[Any], parameters: dict[str, Any]) -> None:
+    # SQLite lets the whole machine read a file that it makes, with the passwords of the cells.
+    # Its journals have the mode of the file.
+    path = args[0]
+    if path.startswith('file:'):
+        parts = urllib.parse.urlsplit(path)
+        # Not one in memory, nor one that is to be there.
+        path = '' if 'mode=' in parts.query else urllib.parse.unquote(parts.path)
+    if path and path != ':memory:':
+        # Where it cannot be made, SQLite says why.
+        with contextlib.suppress(OSError):
+            private_files.make(pathlib.Path(path).resolve())
 
 
 def _is_missing(path: str) -> bool:

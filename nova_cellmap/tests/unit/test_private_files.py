@@ -65,36 +65,6 @@ class Replace(_Case):
         self.assertEqual([self.victim], list(self.folder.iterdir()))
 
 
-class OpenOwn(_Case):
-    def test_it_is_made_for_nobody_else(self) -> None:
-        os.close(private_files.open_own(self.path))
-        self.assert_private()
-
-    def test_its_content_stays(self) -> None:
-        self.path.write_text('kept')
-        os.close(private_files.open_own(self.path))
-        self.assertEqual('kept', self.path.read_text())
-
-    def test_a_link_a_pipe_and_a_folder_are_refused(self) -> None:
-        links = [self.folder / name for name in ('link', 'dangling')]
-        links[0].symlink_to(self.victim)
-        links[1].symlink_to(self.folder / 'nosuch')
-        pipe = self.folder / 'pipe'
-        os.mkfifo(pipe)
-        for path in (*links, pipe, self.folder):
-            self.assertRaises(OSError, private_files.open_own, path)
-        self.assert_victim_unharmed()
-        self.assertFalse((self.folder / 'nosuch').exists())
-
-    def test_the_file_of_another_user_is_refused(self) -> None:
-        with mock.patch('os.geteuid', return_value=os.geteuid() + 1):
-            if self.victim.stat().st_uid:
-                self.assertRaises(OSError, private_files.open_own, self.victim)
-            else:
-                os.chown(self.victim, 12345, -1)
-                self.assertRaises(OSError, private_files.open_own, self.victim)
-
-
 class Make(_Case):
     def test_it_is_made_once(self) -> None:
         private_files.make(self.path)

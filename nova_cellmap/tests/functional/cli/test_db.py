@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """db sync, db version, and the databases that no command can work with."""
 
+import os
 import socket
 import time
 from typing import ClassVar
@@ -121,6 +122,35 @@ class ServerPostgresql(_Server):
 
 # Nothing to be run by itself.
 del _Server
+
+
+class Files(base.CommandTestCase):
+    """An SQLite file holds the passwords of the cells."""
+
+    def test_nobody_else_may_read_it_whoever_makes_it(self) -> None:
+        self.addCleanup(os.umask, os.umask(0))
+        link = self.folder / 'link'
+        link.symlink_to(self.folder / 'linked')
+        for name, url in (
+            ('x', f'sqlite:///{self.folder}/x'),
+            ('linked', f'sqlite:///{link}'),
+            ('uri', f'sqlite:///file:{self.folder}/uri?uri=true'),
+        ):
+            self.configure(api_database={'connection': url})
+            self.assert_succeeds('db', 'sync')
+            self.assertEqual(0o600, (self.folder / name).stat().st_mode & 0o777, name)
+        modes = {path.name: path.stat().st_mode & 0o077 for path in self.folder.iterdir()}
+        del modes['nova-cellmap.conf']
+        modes.pop('link')
+        self.assertEqual(dict.fromkeys(modes, 0), modes)
+
+    def test_the_mode_of_one_that_is_there_stays(self) -> None:
+        path = self.folder / 'x'
+        path.touch()
+        path.chmod(0o640)
+        self.configure(api_database={'connection': f'sqlite:///{path}'})
+        self.assert_succeeds('db', 'sync')
+        self.assertEqual(0o640, path.stat().st_mode & 0o777)
 
 
 class Unreachable(base.CommandTestCase):
