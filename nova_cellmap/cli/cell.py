@@ -8,6 +8,7 @@ from typing import Any
 from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.cli import base
+from nova_cellmap.cli import urls
 
 
 def add_cell(parser: argparse.ArgumentParser, required: bool = True, verb: str = '') -> None:
@@ -24,16 +25,21 @@ def add_cell(parser: argparse.ArgumentParser, required: bool = True, verb: str =
 
 
 def _add_urls(parser: argparse.ArgumentParser, database: str, queue: str) -> None:
-    parser.add_argument(
-        '--database_connection',
-        '--database-connection',
-        dest='database_connection',
-        metavar='URL',
-        help=database,
-    )
-    parser.add_argument(
-        '--transport-url', '--transport_url', dest='transport_url', metavar='URL', help=queue
-    )
+    _add_database(parser, database)
+    urls.add(parser, '--transport-url', '--transport_url', dest='transport_url', help=queue)
+
+
+def _add_database(parser: argparse.ArgumentParser, help: str) -> None:
+    names = ('--database_connection', '--database-connection')
+    urls.add(parser, *names, dest='database_connection', help=help)
+
+
+def _given_urls(parsed_args: argparse.Namespace) -> dict[str, str | None]:
+    """The URLs, by field, None where one was not given."""
+    options = {'database_connection': '--database_connection', 'transport_url': '--transport-url'}
+    if parsed_args.database_connection_file == parsed_args.transport_url_file == '-':
+        raise base.CommandError('Standard input can hold one of the URLs, not both.')
+    return {field: urls.given(parsed_args, field, name) for field, name in options.items()}
 
 
 class CreateCell(base.Command):
@@ -48,6 +54,10 @@ class CreateCell(base.Command):
         'nova-cellmap-manage cell_v2 create_cell --name cell1 \\',
         '    --database_connection mysql+pymysql://nova:secret@db1/nova_cell1 \\',
         '    --transport-url rabbit://nova:secret@mq1:5672/cell1',
+        '# where nobody else on the machine is to see the passwords:',
+        'nova-cellmap-manage cell_v2 create_cell --name cell1 \\',
+        '    --database_connection-file /root/cell1-database \\',
+        '    --transport-url-file /root/cell1-queue',
     )
     exit_statuses = {1: 'a URL is wrong or missing', 2: "the name or a URL is another cell's"}
     statuses = {exception.InvalidURL: 1, exception.CellMappingExists: 2}
@@ -73,8 +83,7 @@ class CreateCell(base.Command):
             self.context,
             self.conf,
             name=parsed_args.name,
-            database_connection=parsed_args.database_connection,
-            transport_url=parsed_args.transport_url,
+            **_given_urls(parsed_args),
             disabled=parsed_args.disabled,
         )
         self.answer(cell.uuid)
@@ -150,10 +159,9 @@ class UpdateCell(base.Command):
 
         if parsed_args.enable and parsed_args.disable:
             raise base.CommandError('Give either --enable or --disable, not both.', 4)
-        changes = {
-            field: getattr(parsed_args, field)
-            for field in ('name', 'database_connection', 'transport_url')
-            if getattr(parsed_args, field) is not None
+        given = {'name': parsed_args.name, **_given_urls(parsed_args)}
+        changes: dict[str, Any] = {
+            field: value for field, value in given.items() if value is not None
         }
         if parsed_args.enable or parsed_args.disable:
             changes['disabled'] = parsed_args.disable
@@ -237,12 +245,9 @@ class MapCell0(base.Command):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            '--database_connection',
-            '--database-connection',
-            dest='database_connection',
-            metavar='URL',
-            help="The SQLAlchemy URL of cell0's database; by default [database] connection "
+        _add_database(
+            parser,
+            "The SQLAlchemy URL of cell0's database; by default [database] connection "
             "with _cell0 after the database's name.",
         )
         return parser
@@ -250,7 +255,6 @@ class MapCell0(base.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> None:
         from nova_cellmap.cells import registration
 
-        cell, is_new = registration.map_cell0(
-            self.context, self.conf, parsed_args.database_connection
-        )
+        connection = urls.given(parsed_args, 'database_connection', '--database_connection')
+        cell, is_new = registration.map_cell0(self.context, self.conf, connection)
         self.say(f'Mapped {cell.identity}.' if is_new else f'{cell.identity} is mapped already.')

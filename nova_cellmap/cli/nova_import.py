@@ -7,6 +7,7 @@ from typing import Any
 from nova_cellmap.cli import base
 from nova_cellmap.cli import progress
 from nova_cellmap.cli import run as cli_run
+from nova_cellmap.cli import urls
 
 
 class ImportNova(base.ShowOne):
@@ -20,9 +21,9 @@ class ImportNova(base.ShowOne):
 
     examples = (
         'nova-cellmap-manage cell_v2 import_nova \\',
-        '    --connection mysql+pymysql://nova:secret@db/nova_api',
+        '    --connection-file /root/nova-api-url',
         '# at most 50,000 mappings a run, until all are copied:',
-        'until nova-cellmap-manage cell_v2 import_nova --connection "$URL" \\',
+        'until nova-cellmap-manage cell_v2 import_nova --connection-env URL \\',
         '    --max-count 50000; do [ $? -eq 1 ] || break; done',
     )
     exit_statuses = {
@@ -30,6 +31,7 @@ class ImportNova(base.ShowOne):
         1: 'there are more mappings to copy: run it again',
         2: 'all were read, and some stand otherwise or could not be copied',
         base.Status.USAGE: 'the URL is wrong, or a number is not a positive one',
+        base.Status.NO_INPUT: 'there is no such file or variable with the URL',
         base.Status.UNAVAILABLE: 'the database cannot be read, or is not a Nova API database',
     }
     tells_database = True
@@ -45,9 +47,10 @@ class ImportNova(base.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
+        urls.add(
+            parser,
             '--connection',
-            metavar='URL',
+            dest='connection',
             required=True,
             help="The SQLAlchemy URL of Nova's API database: [api_database] connection of its "
             'nova.conf. It may be a replica.',
@@ -59,6 +62,8 @@ class ImportNova(base.ShowOne):
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         options = cli_run.options(parsed_args)
+        connection = urls.given(parsed_args, 'connection', '--connection')
+        assert connection is not None
 
         from nova_cellmap.cells import nova_import
 
@@ -66,7 +71,7 @@ class ImportNova(base.ShowOne):
         with progress.shown('Importing', self.app.stderr, self.app.is_quiet) as report:
             run = nova_import.import_nova(
                 context,
-                parsed_args.connection,
+                connection,
                 **options,
                 on_batch=cli_run.telling(report),
             )
