@@ -26,7 +26,9 @@ class CellMapError(Exception):
 # What the caller gave or named.
 
 
-class InvalidInput(CellMapError):
+class InvalidInput(CellMapError, ValueError):
+    """A ValueError too, as setting a field to what it cannot hold is one."""
+
     msg_fmt = 'Invalid input: {reason}'
 
 

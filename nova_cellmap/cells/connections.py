@@ -120,7 +120,7 @@ def _transport(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
             'set [DEFAULT] transport_url to fill it from'
         )
     try:
-        url.check_transport(cell.transport_url)
+        url.check_cell_transport(cell.transport_url)
     except url.InvalidURL as error:
         raise exception.InvalidURL(reason=f'{whose}: {error}') from None
     return rpc.transport(conf, cell.transport_url, whose=whose)

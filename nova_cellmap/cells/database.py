@@ -10,6 +10,7 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -99,10 +100,10 @@ def _checked_url(cell: CellMapping) -> sa_url.URL:
             reason=f'{url.mask(text)} is a template; set [database] connection to fill it from',
         )
     try:
-        url.check_database(text)
+        url.check_cell_database(text, also=db_engine.conf().cells.more_url_parameters)
+        connection_url = url.parse_database(text)
     except url.InvalidURL as error:
         raise exception.CellUnreachable(cell=cell.identity, reason=str(error)) from None
-    connection_url = sa.make_url(text)
     if connection_url.get_backend_name() == 'sqlite':
         _check_file(cell, connection_url.database)
     return connection_url

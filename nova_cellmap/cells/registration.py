@@ -8,7 +8,6 @@ from typing import Any
 
 from oslo_config import cfg
 from oslo_utils import uuidutils
-import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap import url
@@ -200,10 +199,9 @@ def _default_cell0_connection(conf: cfg.ConfigOpts) -> str:
             reason='Give --database_connection: [database] connection is not set.'
         )
     try:
-        url.check_database(conf.database.connection)
+        base_url = url.parse_database(conf.database.connection)
     except url.InvalidURL as error:
         raise exception.InvalidURL(reason=f'[database] connection: {error}') from None
-    base_url = sa.make_url(conf.database.connection)
     cell0 = base_url.set(database=f'{base_url.database}_cell0')
     return cell0.render_as_string(hide_password=False)
 

@@ -8,9 +8,9 @@ without the fields that are kept back: they are not set, and reading one says wh
 from typing import Any
 
 from nova_cellmap import exception
-from nova_cellmap import url
 from nova_cellmap.conf import conductor as options
 from nova_cellmap.objects import base
+from nova_cellmap.objects import cell_mapping
 from nova_cellmap.objects import fast
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
@@ -50,20 +50,16 @@ class Policy:
             self._refuse(cls, method, 'clients do not read cells', 'cells')
 
     def check_written(self, obj: base.CellMapObject) -> None:
-        """Check that the templates that are stored are the operator's own.
+        """Check that the URLs that a client stores lead nowhere but to servers.
 
-        They are filled with the conductor's passwords.
+        A template is filled with the conductor's passwords, and what a driver is asked to read
+        is on the machines of others.
 
         :raises: InvalidURL
         """
-        if not isinstance(obj, CellMapping):
-            return
-        for name in sorted(obj.obj_what_changed() & _URLS):
-            if url.is_template(getattr(obj, name)):
-                raise exception.InvalidURL(
-                    reason=f'{name} of a cell that a client adds or changes may not be a '
-                    'template: nova-cellmap-manage cell_v2 takes those'
-                )
+        if isinstance(obj, CellMapping):
+            changed = {name: getattr(obj, name) for name in obj.obj_what_changed() & _URLS}
+            cell_mapping.check_urls(changed, from_client=True)
 
     def hide(self, answer: Any) -> None:
         """Unset what is kept back, of each cell that is in an answer."""

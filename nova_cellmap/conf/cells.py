@@ -52,6 +52,14 @@ closed first; those that are in use are not. Give at least the number of cells."
 MySQL and MariaDB, while connecting. Then the connection is given up. On PostgreSQL that is
 so of its host alone: a statement may take as long as it takes.""",
     ),
+    cfg.ListOpt(
+        'more_url_parameters',
+        default=[],
+        help="""Parameters of the URLs of cells' databases that are let through to the driver,
+whatever their values, besides those that the documentation lists. Whoever can store a
+cell's URL chooses the values for every process that connects to the cell: with
+``read_default_file`` those send passwords of theirs to its server.""",
+    ),
     cfg.FloatOpt(
         'timeout',
         default=60,

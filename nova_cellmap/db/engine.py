@@ -326,8 +326,7 @@ def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
     if url.is_none(text):
         raise exception.InvalidURL(reason=f'[api_database] {option}: the mapping needs a database')
     try:
-        url.check_database(text)
-        return sa.make_url(text)
+        return url.parse_database(text)
     except (url.InvalidURL, sa.exc.ArgumentError) as error:
         raise exception.InvalidURL(reason=f'[api_database] {option}: {error}') from None
 

@@ -17,6 +17,7 @@ from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
+from nova_cellmap import text
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
@@ -73,7 +74,10 @@ class CellMapObject(fast.FastPaths):
     def _changes_for(self, action: str, writable: Set[str]) -> dict[str, Any]:
         """The changed fields and their values.
 
-        :raises: ObjectActionError where one of them is not for the caller to write
+        What was stored before can still be read: text is looked at here, on its way in.
+
+        :raises: ObjectActionError where one of them is not for the caller to write; InvalidInput
+            where text holds a control character or its like
         """
         stored = vars(self)
         changes = {name: stored[fast.STORAGE + name] for name in self.obj_what_changed()}
@@ -83,6 +87,9 @@ class CellMapObject(fast.FastPaths):
             raise exception.ObjectActionError(
                 action=action, reason=f'{names} cannot be set: the database does that'
             )
+        for name, value in changes.items():
+            if type(value) is str and not value.isprintable():
+                _check_text(name, value)
         return changes
 
     def _require(self, action: str, names: Iterable[str]) -> None:
@@ -98,6 +105,16 @@ class CellMapObject(fast.FastPaths):
         raise exception.ObjectActionError(
             action='obj_load_attr',
             reason=f'{attrname} of this {self.__class__.__name__} is not set and cannot be loaded',
+        )
+
+
+def _check_text(name: str, value: str) -> None:
+    """:raises: InvalidInput"""
+    odd = text.odd_character(value)
+    if odd is not None:
+        raise exception.InvalidInput(
+            reason=f'{name} holds the character {odd}, which would change how a terminal or a '
+            'log shows what is around it'
         )
 
 

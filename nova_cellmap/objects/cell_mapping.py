@@ -115,13 +115,14 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
     def create(self) -> None:
         """Add the cell. A uuid that is not set is made.
 
-        :raises: CellMappingExists where its uuid or name is taken; ObjectActionError
-            where a URL is not set
+        :raises: CellMappingExists where its uuid or name is taken; InvalidURL where a cell may
+            not have a URL as it is; ObjectActionError where a URL is not set
         """
         if 'uuid' not in self:
             self.uuid = uuidutils.generate_uuid()
         self._require('create', ('transport_url', 'database_connection'))
         values = self._changes_for('create', _WRITABLE)
+        check_urls(values)
         self._refresh(
             self.from_row(self._context, db_api.cell_mapping_create(self._context, values))
         )
@@ -130,10 +131,12 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
     def save(self) -> None:
         """Store the fields that were changed, and no other.
 
-        :raises: CellMappingNotFound; CellMappingExists where the new name is taken
+        :raises: CellMappingNotFound; CellMappingExists where the new name is taken; InvalidURL
+            where a cell may not have a new URL as it is
         """
         self._require('save', ('uuid',))
         values = self._changes_for('save', _WRITABLE)
+        check_urls(values)
         values.pop('uuid', None)
         if values:
             row = db_api.cell_mapping_update(self._context, self.uuid, values)
@@ -216,6 +219,27 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     @classmethod
     def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
         return cls._of(context, [CellMapping.from_row(context, row) for row in rows])
+
+
+def check_urls(values: Mapping[str, Any], *, from_client: bool = False) -> None:
+    """Check the URLs among the values of a cell that is to be stored.
+
+    :param from_client: a client of the conductor sets them, who may set less than an operator
+    :raises: InvalidURL
+    """
+    try:
+        if 'database_connection' in values:
+            name = 'database_connection'
+            url.check_cell_database(
+                values[name],
+                from_client=from_client,
+                also=engine.conf().cells.more_url_parameters,
+            )
+        if 'transport_url' in values:
+            name = 'transport_url'
+            url.check_cell_transport(values[name], from_client=from_client)
+    except url.InvalidURL as error:
+        raise exception.InvalidURL(reason=f'{name}: {error}') from None
 
 
 def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:

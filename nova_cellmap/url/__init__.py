@@ -12,9 +12,12 @@ filled from the URL in the options:
 Any other brace stands for itself.
 """
 
+from nova_cellmap.url.cell import check_cell_database
+from nova_cellmap.url.cell import check_cell_transport
 from nova_cellmap.url.check import InvalidURL
 from nova_cellmap.url.check import check_database
 from nova_cellmap.url.check import check_transport
+from nova_cellmap.url.check import parse_database
 from nova_cellmap.url.masking import HIDDEN
 from nova_cellmap.url.masking import mask
 from nova_cellmap.url.syntax import MAX_LENGTH
@@ -28,10 +31,13 @@ __all__ = [
     'MAX_LENGTH',
     'InvalidURL',
     'TemplateError',
+    'check_cell_database',
+    'check_cell_transport',
     'check_database',
     'check_transport',
     'fill',
     'is_none',
     'is_template',
     'mask',
+    'parse_database',
 ]

@@ -107,6 +107,16 @@ class TestCase(tests_base.TestCase):
         cell.create()
         return cell
 
+    def stored_cell(self, **values: Any) -> CellMapping:
+        """A cell that is there as no object would store it: of an earlier release, or by hand."""
+        cell = self.make_cell()
+        self.execute(
+            models.cell_mapping.update()
+            .where(models.cell_mapping.c.uuid == cell.uuid)
+            .values(values)
+        )
+        return CellMapping.get_by_uuid(self.context, cell.uuid)
+
     def new_mapping(self, **values: Any) -> InstanceMapping:
         """A mapping that has not been created."""
         owner = {'instance_uuid': new_uuid(), 'project_id': 'project', 'user_id': 'user'}

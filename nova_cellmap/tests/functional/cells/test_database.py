@@ -104,12 +104,13 @@ class Urls(_Case):
 
     def test_what_is_no_url(self) -> None:
         for url in ('nova_cell1', 'nosuch://nova:sekret@db/x', 'mysql://nova:sekret@db:port/x'):
-            cell = self.make_cell(name=url[:6], database_connection=url)
+            cell = self.stored_cell(name=url[:6], database_connection=url)
             self.assertIn('Not a usable database URL', self.reason(cell))
 
     def test_a_parameter_that_the_driver_does_not_know(self) -> None:
         url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x?nosuch=1'
-        self.assertIn('nosuch', self.reason(self.cell_at(url)))
+        cell = self.stored_cell(database_connection=url)
+        self.assertIn('nosuch', self.reason(cell))
 
     def test_a_host_that_says_nothing(self) -> None:
         self.useFixture(fixtures.MonkeyPatch('nova_cellmap.cells.database._READ_TIMEOUT', 1))

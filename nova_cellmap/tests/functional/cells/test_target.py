@@ -180,7 +180,7 @@ class Nowhere(_Case):
     """Cells that lead nowhere."""
 
     def error_of(self, url: str) -> str:
-        cell = self.make_cell(name='odd', database_connection=url)
+        cell = self.stored_cell(name='odd', database_connection=url)
         error = self.assertRaises(exception.CellUnreachable, self.uuids, cell)
         self.assertIn(cell.identity, str(error))
         self.assertNotIn('sekret', str(error))
@@ -218,7 +218,7 @@ class Nowhere(_Case):
             'nosuch://u:sekret@host/': 'nosuch',
         }
         for url, expected in urls.items():
-            cell = self.make_cell(transport_url=url)
+            cell = self.stored_cell(transport_url=url)
             with self.in_cell(cell) as context:
                 error = self.assertRaises(exception.InvalidURL, getattr, context.cell, 'transport')
             self.assertIn(expected, str(error))

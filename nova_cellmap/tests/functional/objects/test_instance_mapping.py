@@ -445,7 +445,11 @@ class Values(_Case):
         found.destroy()
 
     @hypothesis.settings(max_examples=40)
-    @hypothesis.given(st.text(), st.text(), st.none() | st.text())
+    @hypothesis.given(
+        st.text() | st.text().map('rabbit://host/{}'.format),
+        st.text() | st.text().map('sqlite:////{}'.format),
+        st.none() | st.text(),
+    )
     def test_any_cell(self, transport_url: str, database: str, name: str | None) -> None:
         try:
             cell = self.make_cell(
