@@ -35,10 +35,10 @@ def main() -> None:
 
 def read(cell: CellMapping) -> None:
     last_id = 0
-    with database.connect(cell) as connection:
-        table = instances.Instances(connection, cell)
-        while rows := table.after(last_id, run.BATCH_SIZE):
-            last_id = rows[-1].id
+    with database.connect(cell) as reader:
+        table = instances.Instances(reader, cell)
+        while page := table.after(last_id, run.BATCH_SIZE):
+            last_id = page.last_id
 
 
 if __name__ == '__main__':

@@ -209,12 +209,29 @@ class CellHasMappings(CellError):
     )
 
 
+class CellCannotBeAsked(CellUnreachable):
+    msg_fmt = (
+        'Instance mappings to cell {cell} are left, and whether they are of live instances '
+        'nobody can tell: {reason} Correct its database_connection with update_cell; or, where '
+        'the database is gone for good, give --unasked to remove the cell with its mappings.'
+    )
+
+
 class Cell0CannotBeDisabled(CellError):
     msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
 
 
 class NotACellDatabase(CellError):
     msg_fmt = "The database of cell {cell} is not a Nova cell's: {reason}"
+
+
+class InvalidCellRow(CellError):
+    """A row of a cell's ``instances`` that says what cannot be."""
+
+    msg_fmt = (
+        'The database of cell {cell} has a row that cannot be an instance, '
+        'number {number}, {uuid}: {reason}.'
+    )
 
 
 # Nova's own API database.

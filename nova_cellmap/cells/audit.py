@@ -11,18 +11,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import dataclasses
+import logging
 import time
 
 from nova_cellmap import exception
+from nova_cellmap.cells import apart
 from nova_cellmap.cells import sides
-from nova_cellmap.cells.instances import Instance
 from nova_cellmap.cells.judgement import Case
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
+
+LOG = logging.getLogger(__name__)
+
+# By instance and cell.
+_Rows = dict[str, dict[str, Instance]]
+_InvalidRows = dict[str, dict[str, list[InvalidRow]]]
 
 BATCH_SIZE = 1000
 
@@ -32,7 +41,7 @@ _MOST_SUSPECTS = 500
 _ATTEMPTS = 3
 
 # What no look at the cells tells how to put right.
-_NOT_CORRECTED = (Kind.MISSING, Kind.ORPHANED, Kind.DUPLICATE)
+_NOT_CORRECTED = (Kind.MISSING, Kind.ORPHANED, Kind.DUPLICATE, Kind.INVALID_ROW)
 
 
 @dataclasses.dataclass
@@ -89,7 +98,13 @@ class Audit:
         looked_at = self._cells.values() if only is None else [only]
         self.reports = {cell.uuid: CellReport(cell) for cell in looked_at}
         self.errors: dict[str, exception.CellError] = {}
+        self._only = only
         self._readers: dict[str, sides.CellReader] = {}
+        self._nobodys: list[Problem] = []
+        # The instances that are looked at on their own account, and what was told of them: where
+        # the mapping comes to them it is not told again.
+        self._odd: set[str] = set()
+        self._told: set[tuple[str, Kind, str]] = set()
 
     @property
     def instances(self) -> int:
@@ -111,10 +126,12 @@ class Audit:
             size = min(self._batch_size, _MOST_SUSPECTS)
             suspects: list[str] = []
             for found in self._compare(on_batch):
+                yield from self._take_nobodys()
                 suspects += found
                 while len(suspects) >= size:
                     yield from self._deal_with(suspects[:size])
                     del suspects[:size]
+            yield from self._take_nobodys()
             yield from self._deal_with(suspects)
         on_batch(1)
 
@@ -134,12 +151,15 @@ class Audit:
         cells = {uuid: self._stream(self._readers[uuid]) for uuid in self.reports}
         while True:
             mapping.fill()
+            odd: list[str] = []
             for uuid, stream in list(cells.items()):
                 try:
-                    stream.fill()
+                    odd += self._odd_in(stream.fill(), uuid)
                 except exception.CellError as error:
                     self.errors[uuid] = error
                     del cells[uuid]
+            if odd:
+                yield odd
             ends = [side.last for side in (mapping, *cells.values()) if not side.is_done]
             if not ends:
                 return
@@ -147,6 +167,25 @@ class Audit:
             yield self._differences(mapping.take(end), cells, end)
             on_batch(_part(end))
             time.sleep(self._sleep)
+
+    def _odd_in(self, page: sides.Page | None, cell_uuid: str) -> Sequence[str]:
+        """The instances of a page that are in no order, and so are met again in the mapping's."""
+        if page is None:
+            return ()
+        self.reports[cell_uuid].instances += page.odd
+        self._nobodys += [
+            Problem(row.shown, Kind.INVALID_ROW, cell_uuid, f'row {row.id}: {row.reason}')
+            for row in page.invalid
+        ]
+        self._odd.update(page.suspects)
+        return page.suspects
+
+    def _take_nobodys(self) -> list[Problem]:
+        """The rows of which nobody can tell the instance."""
+        problems, self._nobodys = self._nobodys, []
+        for problem in problems:
+            self._book(problem)
+        return problems
 
     def _stream(self, reader: sides.CellReader) -> sides.Stream:
         return sides.Stream(lambda last: reader.page(last, self._batch_size))
@@ -173,7 +212,9 @@ class Audit:
 
     def _deal_with(self, suspects: Sequence[str]) -> list[Problem]:
         cases = self._judge(suspects)
-        problems = [problem for case in cases for problem in case.problems]
+        problems = [
+            problem for case in cases for problem in case.problems if self._is_new(problem)
+        ]
         if problems and (self._repair or self._purge):
             self._mend(cases)
             left = {
@@ -184,10 +225,25 @@ class Audit:
             for problem in problems:
                 problem.mended = (problem.instance_uuid, problem.kind) not in left
         for problem in problems:
-            report = self.reports.get(problem.cell_uuid) or next(iter(self.reports.values()))
-            report.found[problem.kind] += 1
-            report.mended[problem.kind] += problem.mended
+            self._book(problem)
         return problems
+
+    def _is_new(self, problem: Problem) -> bool:
+        if problem.instance_uuid not in self._odd:
+            return True
+        what = problem.instance_uuid, problem.kind, problem.cell_uuid
+        is_new = what not in self._told
+        self._told.add(what)
+        return is_new
+
+    def _book(self, problem: Problem) -> None:
+        """Count a problem as its cell's; where one cell is looked at, as that one's."""
+        uuid = problem.cell_uuid if self._only is None else self._only.uuid
+        if uuid not in self.reports:
+            # It was added meanwhile.
+            self.reports[uuid] = CellReport(self._cells[uuid])
+        self.reports[uuid].found[problem.kind] += 1
+        self.reports[uuid].mended[problem.kind] += problem.mended
 
     def _judge(self, uuids: Sequence[str]) -> list[Case]:
         """What is wrong with each of these instances; nothing where all is well."""
@@ -199,7 +255,7 @@ class Audit:
         # before it shows it in the other: both were read, but not at one moment.
         self._look_for_cells()
         cases = [case for case in cases if not case.has(Kind.ORPHANED)]
-        return cases + self._judge_once(orphaned)
+        return cases + self._judge_once(orphaned, thoroughly=True)
 
     def _look_for_cells(self) -> None:
         for cell in CellMappingList.get_all(self._context):
@@ -211,7 +267,7 @@ class Audit:
             elif cell.uuid not in self._readers:
                 self._open(cell)
 
-    def _judge_once(self, uuids: Sequence[str]) -> list[Case]:
+    def _judge_once(self, uuids: Sequence[str], thoroughly: bool = False) -> list[Case]:
         cases: list[Case] = []
         for _ in range(_ATTEMPTS):
             if not uuids:
@@ -219,11 +275,18 @@ class Audit:
             # The cells are read between two looks at the mapping. Where it did not change, what
             # it says held while each of the cells was read.
             before = self._mapped(uuids)
-            rows = self._rows(uuids)
+            rows, invalid = self._rows(uuids, thoroughly)
             after = self._mapped(uuids)
             steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
             cases += [
-                Case(uuid, after.get(uuid), rows.get(uuid, {}), self.errors.keys(), self._identity)
+                Case(
+                    uuid,
+                    mapping=after.get(uuid),
+                    rows=rows.get(uuid, {}),
+                    unread=self.errors.keys(),
+                    identity=self._identity,
+                    invalid=invalid.get(uuid, {}),
+                )
                 for uuid in steady
             ]
             uuids = [uuid for uuid in uuids if before.get(uuid) != after.get(uuid)]
@@ -233,28 +296,31 @@ class Audit:
         rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
         return {row['instance_uuid']: row for row in rows}
 
-    def _rows(self, uuids: Sequence[str]) -> dict[str, dict[str, Instance]]:
-        """By instance, the rows that are not hidden, by cell."""
+    def _rows(self, uuids: Sequence[str], thoroughly: bool) -> tuple[_Rows, _InvalidRows]:
+        """By instance, the rows that are not hidden, by cell; and those that are invalid."""
         asked = {
-            uuid: reader.of(uuids)
+            uuid: reader.of(uuids, thoroughly=thoroughly)
             for uuid, reader in self._readers.items()
             if uuid not in self.errors
         }
-        rows: dict[str, dict[str, Instance]] = {}
+        rows: _Rows = {}
+        invalid: _InvalidRows = {}
         for cell_uuid, answer in asked.items():
             try:
-                instances = answer.result()
+                found = answer.result()
             except exception.CellError as error:
                 self.errors[cell_uuid] = error
                 continue
-            for instance in instances:
-                if not instance.hidden:
-                    rows.setdefault(instance.uuid, {})[cell_uuid] = instance
-        return rows
+            for row in found:
+                if isinstance(row, InvalidRow):
+                    invalid.setdefault(str(row.uuid), {}).setdefault(cell_uuid, []).append(row)
+                elif not row.hidden:
+                    rows.setdefault(row.uuid, {})[cell_uuid] = row
+        return rows, invalid
 
     def _is_concerned(self, case: Case) -> bool:
         """Whether one of the cells that are looked at has to do with it."""
-        return not self.reports.keys().isdisjoint({case.named, *case.rows})
+        return not self.reports.keys().isdisjoint({case.named, *case.rows, *case.invalid})
 
     def _identity(self, uuid: str) -> str:
         return self._cells[uuid].identity if uuid in self._cells else uuid
@@ -272,10 +338,16 @@ class Audit:
             self._remove([case for case in cases if case.has(Kind.ORPHANED)])
 
     def _map(self, cases: Sequence[Case]) -> None:
-        new = [{'instance_uuid': case.uuid, **case.truth} for case in cases if case.can_be_mapped]
+        apart.each(cases, self._create, _warn)
+
+    def _create(self, cases: Sequence[Case]) -> None:
+        new = [{'instance_uuid': case.uuid, **case.truth} for case in cases]
         db_api.instance_mapping_create_bulk(self._context, new)
 
     def _correct(self, cases: Sequence[Case]) -> None:
+        apart.each([case for case in cases if case.mapping is not None], self._update, _warn)
+
+    def _update(self, cases: Sequence[Case]) -> None:
         changes = [(case.mapping, case.truth) for case in cases if case.mapping is not None]
         db_api.instance_mapping_update_bulk(self._context, changes)
 
@@ -287,6 +359,10 @@ class Audit:
             db_api.instance_mapping_destroy_bulk(
                 self._context, uuids, expected_cell_uuid=cell_uuid
             )
+
+
+def _warn(case: Case, error: exception.InvalidInput) -> None:
+    LOG.warning('The mapping of instance %s is left as it is: %s', case.uuid, error)
 
 
 def _cell_of(fact: db_api.Fact) -> str:

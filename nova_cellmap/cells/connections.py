@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 import contextlib
 import dataclasses
 import datetime
+import functools
 import logging
 import os
 import threading
@@ -26,7 +27,6 @@ from nova_cellmap import rpc
 from nova_cellmap import url
 from nova_cellmap.cells import database
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import errors
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 LOG = logging.getLogger(__name__)
@@ -108,7 +108,13 @@ def _database(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
     }
     manager: Any = enginefacade.transaction_context()
     manager.configure(thread_checkin=False, **settings)
-    manager.append_on_engine_create(errors.watch)
+    manager.append_on_engine_create(
+        functools.partial(
+            database.set_up,
+            connect_seconds=conf.cells.connect_timeout,
+            seconds=conf.cells.read_timeout,
+        )
+    )
     return manager
 
 

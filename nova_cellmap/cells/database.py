@@ -1,50 +1,263 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A connection to a cell's own database."""
+"""Reading a cell's own database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
+import logging
 import pathlib
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy import pool
 from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap.cells import undecoded
+from nova_cellmap.db import deadline
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
+from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 
-# Seconds. A host that does not answer must not hold up a command for minutes.
-_CONNECT_TIMEOUT = 10
-_READ_TIMEOUT = 60
+LOG = logging.getLogger(__name__)
+
+_T = TypeVar('_T')
+
+# How much a server may send in answer to a statement: so much for each row that it is asked for,
+# and this beside it.
+_BYTES_BESIDE = 1 << 20
+BYTES_A_ROW = 1 << 12
 
 
 @contextlib.contextmanager
-def connect(cell: CellMapping) -> Iterator[sa.Connection]:
-    """A connection that reads a cell's database, each statement on its own.
-
-    No transaction stays open between two statements: a run of hours must not keep
-    the cell's server from forgetting old versions of its rows.
-
-    :raises: CellUnreachable, also where the connection is lost inside the block
-    """
-    with errors_translated(cell):
-        with errors.connecting():
-            engine = _engine(cell)
-        try:
-            with errors.connect(engine) as connection:
-                yield connection.execution_options(isolation_level='AUTOCOMMIT')
-        finally:
-            engine.dispose()
-
-
-@contextlib.contextmanager
-def errors_translated(cell: CellMapping) -> Iterator[None]:
-    """:raises: CellUnreachable for whatever the driver raises inside the block."""
+def connect(cell: CellMapping) -> Iterator['Reader']:
+    """A block in which a cell's database can be read: it is connected to when first asked."""
+    reader = Reader(cell)
     try:
+        yield reader
+    finally:
+        reader.close()
+
+
+class Reader:
+    """Reads a cell's database, each statement on its own.
+
+    No transaction stays open between two statements: a run of hours must not keep the cell's
+    server from forgetting old versions of its rows. And a connection that was lost since the
+    statement before, because it rested for too long or the server was started again, is no
+    failure: the statement is sent once more, over another one.
+
+    What the server sends is not believed: it may be of any kind, and come for ever.
+    """
+
+    def __init__(self, cell: CellMapping) -> None:
+        self._cell = cell
+        limits = db_engine.conf().cells
+        self._connect_seconds = limits.connect_timeout
+        self._seconds = limits.read_timeout
+        self._engine: sa.Engine | None = None
+        self._connection: sa.Connection | None = None
+        self._connecting = deadline.Watched(0)
+
+    @property
+    def dialect(self) -> str:
+        """The kind of database, in SQLAlchemy's words.
+
+        :raises: CellUnreachable where the URL leads nowhere
+        """
+        return self._engine_made().dialect.name
+
+    def rows(
+        self, query: sa.Select[Any], most: int, *, plain: sa.Select[Any] | None = None
+    ) -> list[Sequence[Any]]:
+        """What a query finds.
+
+        :param most: how many rows it can find, so that more are none of its rows
+        :param plain: what is asked in its place where the driver or the server cannot make
+            sense of a row: without types, since the text of all rows is had as it is stored
+        :raises: CellUnreachable
+        """
+        try:
+            return self._asked(lambda connection: rows_of(connection, query, most))
+        except exception.CellUnreachable as error:
+            cause = error.__cause__
+            if plain is None or cause is None or not self._answers(cause):
+                raise
+        # What was wrong with the first is said where this one fails too.
+        with contextlib.suppress(*errors.DRIVER):
+            found = self._ask(lambda connection: rows_of(connection, plain, most, is_plain=True))
+            self._drop()
+            return found
+        raise self._failure(cause) from cause
+
+    def column_names(self, table: str) -> Collection[str]:
+        """The columns of a table, by what a query of no rows answers.
+
+        :raises: CellUnreachable; NotACellDatabase where there is no such table
+        """
+        query = sa.select(sa.text('*')).select_from(sa.table(table)).where(sa.false())
+        try:
+            return self._asked(lambda connection: _keys(connection, query))
+        except exception.CellUnreachable as error:
+            if error.__cause__ and errors.kind_of(error.__cause__) is Kind.SCHEMA:
+                raise exception.NotACellDatabase(
+                    cell=self._cell.identity, reason=f'it has no table {table}'
+                ) from error
+            raise
+
+    def close(self) -> None:
+        self._drop()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _asked(self, question: Callable[[sa.Connection], _T]) -> _T:
+        """:raises: CellUnreachable"""
+        is_fresh = self._connection is None
+        try:
+            return self._ask(question)
+        except errors.DRIVER as error:
+            first = error
+        if is_fresh or errors.kind_of(first) is not Kind.LOST:
+            raise self._failure(first) from first
+        LOG.info('Connecting to cell %s again: %s', self._cell.identity, errors.reason(first))
+        try:
+            return self._ask(question)
+        except errors.DRIVER as error:
+            raise self._failure(error, before=first) from error
+
+    def _ask(self, question: Callable[[sa.Connection], _T]) -> _T:
+        """:raises: one of errors.DRIVER, after which the connection is closed"""
+        try:
+            return question(self._connected())
+        except exception.CellError:
+            raise
+        except Exception as error:
+            self._drop()
+            raise errors.as_driver_error(error) from error
+
+    def _answers(self, error: BaseException) -> bool:
+        """Whether an error is about what was asked or answered, and not of the connection."""
+        kind = errors.kind_of(error)
+        # SQLite's driver says of text that it cannot decode what others say of a lost server.
+        return kind is not Kind.LOST or self.dialect == 'sqlite'
+
+    def _failure(
+        self, error: BaseException, before: BaseException | None = None
+    ) -> exception.CellUnreachable:
+        reason = errors.reason(error)
+        if before is not None and errors.reason(before) != reason:
+            reason = f'{reason}; what led to connecting again: {errors.reason(before)}'
+        return exception.CellUnreachable(cell=self._cell.identity, reason=reason)
+
+    def _connected(self) -> sa.Connection:
+        if self._connection is None:
+            engine = self._engine_made()
+            with deadline.watching(
+                self._connect_seconds + self._seconds, _BYTES_BESIDE
+            ) as self._connecting:
+                self._connection = errors.connect(engine)
+        return self._connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+                connection.close()
+
+    def _engine_made(self) -> sa.Engine:
+        if self._engine is None:
+            self._engine = self._new_engine()
+        return self._engine
+
+    def _new_engine(self) -> sa.Engine:
+        plain = engine_url(self._cell, self._connect_seconds, self._seconds)
+        # SQLAlchemy's own: oslo.db's connects once more to see whether it can, and waits and
+        # tries again. Here the caller tells of a failure at once.
+        try:
+            with errors.connecting():
+                engine = sa.create_engine(
+                    plain,
+                    hide_parameters=True,
+                    poolclass=pool.NullPool,
+                    pool_reset_on_return=None,
+                    isolation_level='AUTOCOMMIT',
+                    skip_autocommit_rollback=True,
+                )
+        except errors.DRIVER as error:
+            raise self._failure(error) from error
+        set_up(engine, self._connect_seconds, self._seconds)
+        event.listen(engine, 'connect', self._note_connection, insert=True)
+        return engine
+
+    def _note_connection(self, connection: Any, record: Any) -> None:
+        self._connecting.connection = connection
+
+
+def set_up(engine: sa.Engine, connect_seconds: float, seconds: float) -> None:
+    """Have an engine of a cell rely on no default of its server, and wait for nothing for ever.
+
+    Its errors are those of :mod:`nova_cellmap.db.errors`.
+    """
+    errors.watch(engine)
+    deadline.limit(engine, connect_seconds, seconds)
+
+
+def rows_of(
+    connection: sa.Connection,
+    query: sa.Select[Any],
+    most: int | None,
+    *,
+    is_plain: bool = False,
+) -> list[Sequence[Any]]:
+    """What a query finds in a cell's database.
+
+    :param most: how many rows it can find; None: any number
+    :param is_plain: whether to have all text as it is stored, over a connection that is to be
+        closed afterwards: what is not in the encoding that it should be in becomes surrogates
+    :raises: one of errors.DRIVER
+    """
+    most_bytes = None if most is None else _BYTES_BESIDE + most * BYTES_A_ROW
+    try:
+        with _limited(connection, most_bytes):
+            found = _plain(connection, query) if is_plain else connection.execute(query).all()
+            return _checked(found, query, most)
+    except Exception as error:
+        raise errors.as_driver_error(error) from error
+
+
+@contextlib.contextmanager
+def _limited(connection: sa.Connection, most_bytes: int | None) -> Iterator[None]:
+    raw = connection.connection.dbapi_connection
+    with deadline.watching(db_engine.conf().cells.read_timeout, most_bytes, raw):
         yield
-    except errors.DRIVER as error:
-        raise exception.CellUnreachable(cell=cell.identity, reason=errors.reason(error)) from error
+
+
+def _keys(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:
+    with _limited(connection, _BYTES_BESIDE):
+        return list(connection.execute(query).keys())
+
+
+def _plain(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Sequence[Any]]:
+    with undecoded.text_undecoded(connection) as encoding:
+        return [undecoded.decoded(row, encoding) for row in connection.execute(query).all()]
+
+
+def _checked(
+    rows: Sequence[Sequence[Any]], query: sa.Select[Any], most: int | None
+) -> list[Sequence[Any]]:
+    width = len(query.selected_columns)
+    if most is not None and len(rows) > most:
+        raise _Misread(f'it sent {len(rows):,} rows, and was asked for {most:,} at most')
+    if any(len(row) != width for row in rows):
+        raise _Misread(f'it sent rows of another number of columns than {width}')
+    return list(rows)
+
+
+class _Misread(sa.exc.ResourceClosedError):
+    """What a server sent is no answer."""
 
 
 def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> str:
@@ -79,16 +292,6 @@ def _parameters(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> d
     return parameters
 
 
-def _engine(cell: CellMapping) -> sa.Engine:
-    # SQLAlchemy's own: oslo.db's connects once more to see whether it can, and waits and tries
-    # again. Here the caller tells of a failure at once.
-    engine = sa.create_engine(
-        engine_url(cell, _CONNECT_TIMEOUT, _READ_TIMEOUT), hide_parameters=True
-    )
-    errors.watch(engine)
-    return engine
-
-
 def _checked_url(cell: CellMapping) -> sa_url.URL:
     """:raises: CellUnreachable where the URL leads nowhere."""
     text = cell.database_connection
@@ -104,9 +307,20 @@ def _checked_url(cell: CellMapping) -> sa_url.URL:
         connection_url = url.parse_database(text)
     except url.InvalidURL as error:
         raise exception.CellUnreachable(cell=cell.identity, reason=str(error)) from None
+    _check_database_name(cell, connection_url)
     if connection_url.get_backend_name() == 'sqlite':
         _check_file(cell, connection_url.database)
     return connection_url
+
+
+def _check_database_name(cell: CellMapping, plain: sa_url.URL) -> None:
+    # MySQL would say so of the first statement only.
+    names = (plain.database, *(plain.query.get(name) for name in ('database', 'db')))
+    if plain.get_backend_name() in ('mysql', 'mariadb') and not any(names):
+        raise exception.CellUnreachable(
+            cell=cell.identity,
+            reason=f'{url.mask(cell.database_connection)} names no database, as in .../nova_cell1',
+        )
 
 
 def _check_file(cell: CellMapping, path: str | None) -> None:

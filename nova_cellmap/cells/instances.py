@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cell knows of its instances."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+import itertools
+import re
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import uuids
+from nova_cellmap.cells import rows
+from nova_cellmap.cells.database import Reader
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -26,95 +33,240 @@ _SHOWN = (
     'launched_at',
     'deleted_at',
 )
-# nova.compute.vm_states.SOFT_DELETED: deleted for its user, restorable for a while.
-_SOFT_DELETED = 'soft-delete'
+# How many values a statement is given at a time.
+_CHUNK = 2000
+# What can be wrong with one instance in one cell is told of so many rows.
+_MOST_OF_ONE = 10
 
 
-class Instance(NamedTuple):
-    """A row of ``instances``, as far as the mapping is concerned.
+class Page(NamedTuple):
+    """The next rows by ``id``: up to which, and how many, were read."""
 
-    ``id`` is the row's number in its cell. ``deleted`` says that it is gone for good,
-    ``queued_for_delete`` that it is deleted or soft-deleted, ``hidden`` that it is the
-    other half of a move: the instance is in another cell.
+    last_id: int
+    rows: int
+    instances: list[Instance]
+    invalid: list[InvalidRow]
+
+
+class Said(NamedTuple):
+    """What the mapping should say of the next rows by ``uuid``.
+
+    There are none at the end. ``suspects`` are instances whose rows have to be looked at one by
+    one.
     """
 
-    id: int
-    uuid: str
-    project_id: str | None
-    user_id: str | None
-    deleted: bool
-    queued_for_delete: bool
-    hidden: bool
+    facts: list[db_api.Fact]
+    suspects: list[str]
 
 
 class Instances:
     """The ``instances`` table of a cell, in the shape that its Nova release gave it.
 
-    :param connection: from :func:`nova_cellmap.cells.database.connect`
-    :raises: NotACellDatabase
+    The rows of Nova's own that are no instances are never told of.
+
+    :raises: CellUnreachable, NotACellDatabase
     """
 
-    def __init__(self, connection: sa.Connection, cell: CellMapping) -> None:
-        self._connection = connection
-        self._columns = _columns(connection, cell)
+    def __init__(self, reader: Reader, cell: CellMapping) -> None:
+        self._reader = reader
+        self._cell = cell
+        self._columns = _columns(reader, cell)
         # Only what is read, as plain columns: the types are the database's own affair.
         self._table = sa.table('instances', *map(sa.column, self._columns))
-        self._cell_uuid = cell.uuid
         self._facts = self._facts_query()
+        self._are_odd_left_out = False
 
-    def after(self, last_id: int, limit: int) -> list[Instance]:
-        """The next rows by ``id``, deleted and hidden ones too; none at the end."""
+    def after(self, last_id: int, limit: int) -> Page | None:
+        """The next rows by ``id``, deleted and hidden ones too; None at the end."""
         table = self._table
-        query = self._needed().where(table.c.id > last_id).order_by(table.c.id).limit(limit)
-        return [_instance(row) for row in self._connection.execute(query).all()]
+        is_next = table.c.id > last_id
+        # One more, to see that it is another one.
+        query = self._needed().where(is_next).order_by(table.c.id).limit(limit + 1)
+        found = self._rows(query, limit + 1)
+        ids = [row[0] for row in found]
+        self._check_ids([last_id, *ids])
+        read = found[:limit]
+        if not read:
+            return None
+        twice = {one for one, other in itertools.pairwise(ids) if one == other}
+        instances, invalid = _sorted_out([row for row in read if row[0] not in twice])
+        invalid += [_is_not_alone(row) for row in read if row[0] in twice]
+        return Page(read[-1][0], len(read), instances, invalid)
 
-    def facts_after(self, last_uuid: str, limit: int) -> list[db_api.Fact]:
-        """What the mapping should say of the next rows by ``uuid``, hidden ones left out."""
-        query = self._facts.where(self._table.c.uuid > last_uuid).limit(limit)
-        return [(uuid, said) for uuid, said in self._connection.execute(query).all()]
+    def without_an_id(self) -> list[InvalidRow]:
+        """Rows that are not among those by ``id``, since theirs is none or no positive number.
 
-    def of(self, uuids: Collection[str]) -> dict[str, Instance]:
-        """The rows of up to a thousand instances, by uuid; deleted and hidden ones too."""
-        query = self._needed().where(self._table.c.uuid.in_(uuids))
-        return {row.uuid: _instance(row) for row in self._connection.execute(query)}
+        Not more than a few; they are in no table that Nova has made.
+        """
+        number = self._table.c.id
+        query = self._needed().where(sa.or_(number.is_(None), number <= 0)).limit(_CHUNK)
+        _, invalid = _sorted_out(self._rows(query, _CHUNK))
+        return invalid
 
-    def get(self, uuid: str) -> Instance | None:
+    def facts_after(self, last_uuid: str, limit: int) -> Said:
+        """What the mapping should say of the next rows by ``uuid``, hidden ones left out.
+
+        Of uuids that are spelled as the mapping spells them: their order is the same in every
+        collation. For the others see :meth:`odd_after`.
+        """
+        column = self._table.c.uuid
+        query = self._facts.where(column > last_uuid).limit(limit + 1)
+        if self._are_odd_left_out:
+            query = query.where(self._is_canonical())
+        found = _as_text(self._rows(query, limit + 1))
+        if not _are_canonical(found):
+            if self._are_odd_left_out:
+                raise self._misread('the uuids of its instances are not what it was asked for')
+            self._are_odd_left_out = True
+            return self.facts_after(last_uuid, limit)
+        spelled = [row[0] for row in found]
+        if spelled != sorted(spelled) or (spelled and spelled[0] <= last_uuid):
+            raise self._misread(
+                f'the uuids of its instances are not in order, behind {last_uuid!r}'
+            )
+        # A table without Nova's constraint may have one twice.
+        twice = [uuid for uuid, other in itertools.pairwise(spelled) if uuid == other]
+        facts = [(uuid, said) for uuid, said in found[:limit]]
+        return Said(facts, twice)
+
+    def odd_after(self, last_id: int, limit: int) -> Page | None:
+        """The next rows by ``id`` whose uuid is spelled otherwise, or is none; None at the end.
+
+        A cell of Nova's has none of them.
+        """
+        table = self._table
+        query = self._needed().where(self._is_odd(), table.c.id > last_id)
+        found = self._rows(query.order_by(table.c.id).limit(limit), limit)
+        if not found:
+            return None
+        self._check_ids([last_id, *(row[0] for row in found)])
+        instances, invalid = _sorted_out(found)
+        return Page(found[-1][0], len(found), instances, invalid)
+
+    def has_odd(self) -> bool:
+        """Whether there is any of these."""
+        query = sa.select(self._table.c.id).where(self._is_odd()).limit(1)
+        return bool(self._rows(query, 1))
+
+    def of(
+        self, wanted: Collection[str], *, spelled: bool = False, thoroughly: bool = False
+    ) -> list[Instance | InvalidRow]:
+        """The rows of up to a thousand instances; deleted and hidden ones too.
+
+        :param spelled: also those whose uuid is spelled in one of the usual other ways
+        :param thoroughly: also those in which it is spelled in any other way, for which the
+            whole table has to be looked through
+        """
+        column = self._table.c.uuid
+        found = self._of(wanted, lambda some: column.in_(some))
+        missing = set(wanted) - {each.uuid for each in found}
+        if spelled and missing:
+            forms = [form for uuid in missing for form in uuids.spellings(uuid)]
+            found += self._of(forms, lambda some: column.in_(some))
+            missing -= {each.uuid for each in found}
+        if thoroughly and missing:
+            plain = [uuid.replace('-', '') for uuid in missing]
+            found += self._of(plain, lambda some: rows.digits(column).in_(some))
+        if not {each.uuid for each in found} <= {*wanted, None}:
+            raise self._misread('it sent rows of other instances than it was asked for')
+        return _each_once(found)
+
+    def get(self, uuid: str) -> Instance | InvalidRow | None:
         """The row of an instance, also where it is deleted or hidden."""
-        query = self._needed().where(self._table.c.uuid == uuid)
-        row = self._connection.execute(query).first()
-        return None if row is None else _instance(row)
+        found = self.of([uuid])
+        if not found and self.has_odd():
+            found = self.of([uuid], spelled=True, thoroughly=True)
+        return found[0] if found else None
 
-    def describe(self, uuid: str) -> dict[str, Any]:
-        """What a person wants to see of an instance; empty where it is not there."""
-        shown = [self._table.c[name] for name in _SHOWN if name in self._columns]
-        query = sa.select(*shown).where(self._table.c.uuid == uuid)
-        row = self._connection.execute(query).first()
-        return {} if row is None else dict(row._mapping)
+    def describe(self, instance: Instance) -> dict[str, Any]:
+        """What a person wants to see of an instance; empty where it is not there any more."""
+        names = [name for name in _SHOWN if name in self._columns]
+        query = sa.select(*(self._table.c[name] for name in names))
+        plain = sa.select(*(rows.plainly(self._table.c[name], name) for name in names))
+        is_it = self._table.c.id == instance.id
+        found = self._reader.rows(query.where(is_it), 1, plain=plain.where(is_it))
+        if not found:
+            return {}
+        values = dict(zip(names, map(rows.text_of, found[0]), strict=True))
+        return values | {'uuid': instance.uuid}
 
     def has_live(self) -> bool:
         """Whether any instance is not deleted, soft-deleted and hidden ones included."""
         deleted = sa.func.coalesce(self._table.c.deleted, 0)
         query = sa.select(self._table.c.id).where(deleted == 0).limit(1)
-        return self._connection.execute(query).first() is not None
+        return bool(self._rows(query, 1))
+
+    def is_empty(self) -> bool:
+        """Whether the table has no row at all, not even of a deleted instance."""
+        return not self._rows(sa.select(self._table.c.id).limit(1), 1)
 
     def last_id(self) -> int:
         """The greatest ``id``; 0 in an empty table."""
-        query = sa.select(sa.func.max(self._table.c.id))
-        return self._connection.execute(query).scalar() or 0
+        [[last]] = self._rows(sa.select(sa.func.max(self._table.c.id)), 1) or [[0]]
+        if last is not None and type(last) is not int:
+            raise self._misread(f'the greatest id of its instances is {rows.shown(last)}')
+        return max(last or 0, 0)
+
+    def _rows(self, query: sa.Select[Any], most: int) -> list[Sequence[Any]]:
+        return self._reader.rows(query, most, plain=query)
+
+    def _of(
+        self, values: Collection[str], where: Callable[[Sequence[str]], sa.ColumnElement[bool]]
+    ) -> list[Instance | InvalidRow]:
+        found: list[Instance | InvalidRow] = []
+        for chunk in _chunks(values):
+            query = self._needed().where(where(chunk))
+            instances, invalid = _sorted_out(self._rows(query, _MOST_OF_ONE * len(chunk)))
+            found += instances
+            found += invalid
+        return found
+
+    def _check_ids(self, ids: list[Any]) -> None:
+        are_numbers = all(type(number) is int for number in ids)
+        if not are_numbers or ids != sorted(ids) or ids[1:2] == ids[:1]:
+            raise self._misread(f'the ids of its instances are not in order, behind {ids[0]}')
+
+    def _misread(self, reason: str) -> exception.CellUnreachable:
+        return exception.CellUnreachable(cell=self._cell.identity, reason=reason)
 
     def _facts_query(self) -> sa.Select[Any]:
         column = self._table.c
-        is_deleted = sa.or_(column.deleted != 0, column.vm_state == _SOFT_DELETED)
+        is_deleted = sa.or_(column.deleted != 0, column.vm_state == rows.SOFT_DELETED)
         said = db_api.fact(
-            sa.literal(self._cell_uuid),
+            sa.literal(self._cell.uuid),
             column.project_id,
             column.user_id,
             queued_for_delete=is_deleted,
         )
-        query = sa.select(column.uuid, said).order_by(column.uuid)
+        query = sa.select(column.uuid, said).where(self._is_no_marker()).order_by(column.uuid)
         if 'hidden' in self._columns:
             query = query.where(sa.or_(column.hidden.is_(None), sa.not_(column.hidden)))
         return query
+
+    def _is_no_marker(self) -> sa.ColumnElement[bool]:
+        project_id = self._table.c.project_id
+        is_other = sa.or_(project_id.is_(None), project_id.not_in(rows.MARKERS))
+        return sa.and_(self._table.c.uuid != rows.NO_UUID, is_other)
+
+    def _is_canonical(self) -> sa.ColumnElement[bool]:
+        """Whether a uuid is spelled as the mapping spells it."""
+        uuid = self._table.c.uuid
+        match self._reader.dialect:
+            case 'sqlite':
+                digit = '[0-9a-f]'
+                form = '-'.join(digit * length for length in (8, 4, 4, 4, 12))
+                is_formed = uuid.op('GLOB')(form)
+            case 'postgresql':
+                is_formed = uuid.op('~')(f'^{uuids.FORM.pattern}$')
+            case _:
+                # Its own collation may take an A for an a.
+                unicode = sa.func.convert(uuid.op('USING')(sa.text('utf8mb4')))
+                text = sa.type_coerce(unicode, sa.String).collate('utf8mb4_bin')
+                is_formed = text.op('REGEXP')(f'^{uuids.FORM.pattern}$')
+        return sa.and_(sa.func.length(uuid) == len(rows.NO_UUID), is_formed)
+
+    def _is_odd(self) -> sa.ColumnElement[bool]:
+        return sa.or_(self._table.c.uuid.is_(None), sa.not_(self._is_canonical()))
 
     def _needed(self) -> sa.Select[Any]:
         return sa.select(*(self._table.c[name] for name in _NEEDED), self._hidden())
@@ -123,38 +275,69 @@ class Instances:
         return self._table.c.hidden if 'hidden' in self._columns else sa.null()
 
 
-def _columns(connection: sa.Connection, cell: CellMapping) -> Sequence[str]:
-    there = _names(connection, cell)
+def _sorted_out(found: Sequence[Sequence[Any]]) -> tuple[list[Instance], list[InvalidRow]]:
+    instances, invalid = [], []
+    for row in found:
+        parsed = rows.parse(row)
+        if isinstance(parsed, Instance):
+            instances.append(parsed)
+        elif parsed is not None:
+            invalid.append(parsed)
+    return instances, invalid
+
+
+def _is_not_alone(row: Sequence[Any]) -> InvalidRow:
+    uuid = rows.text_of(row[1])
+    reason = 'its id is that of another row as well'
+    return InvalidRow(row[0], rows.shown(uuid), uuids.canonical(uuid), reason)
+
+
+def _each_once(found: list[Instance | InvalidRow]) -> list[Instance | InvalidRow]:
+    """Leave out what was found twice; where a cell has several rows of an instance, all are
+    invalid: nobody knows which it is."""
+    by_uuid: dict[str | None, dict[int | None, Instance | InvalidRow]] = {}
+    for each in found:
+        by_uuid.setdefault(each.uuid, {})[each.id] = each
+    kept: list[Instance | InvalidRow] = []
+    for uuid, some in by_uuid.items():
+        if len(some) > 1 and uuid is not None:
+            ids = ' and '.join(str(number) for number in sorted(some, key=str))
+            reason = f'the instance is in the table several times, as rows {ids}'
+            kept += [InvalidRow(number, uuid, uuid, reason) for number in some]
+        else:
+            kept += some.values()
+    return kept
+
+
+def _are_canonical(found: Sequence[db_api.Fact]) -> bool:
+    """Whether all uuids are spelled as the mapping spells them."""
+    text = '\n'.join([row[0] for row in found])
+    return not found or _ALL_CANONICAL.fullmatch(text) is not None
+
+
+_ALL_CANONICAL = re.compile(f'{uuids.FORM.pattern}(?:\n{uuids.FORM.pattern})*')
+
+
+def _as_text(found: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """The same rows; text that came as bytes, or as no text, as text."""
+    try:
+        ''.join(itertools.chain.from_iterable(found))
+    except TypeError:
+        return [tuple(str(rows.text_of(value)) for value in row) for row in found]
+    return found
+
+
+def _chunks(values: Collection[str]) -> Iterator[list[str]]:
+    iterator = iter(values)
+    while chunk := list(itertools.islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def _columns(reader: Reader, cell: CellMapping) -> Sequence[str]:
+    there = reader.column_names('instances')
     missing = [name for name in _NEEDED if name not in there]
     if missing:
         raise exception.NotACellDatabase(
             cell=cell.identity, reason=f'its table instances lacks {", ".join(missing)}'
         )
     return [name for name in {*_NEEDED, *_SINCE_TRAIN, *_SHOWN} if name in there]
-
-
-def _names(connection: sa.Connection, cell: CellMapping) -> Collection[str]:
-    """The columns of the table, by what a query of no rows answers."""
-    query = sa.select(sa.text('*')).select_from(sa.table('instances')).where(sa.false())
-    try:
-        return connection.execute(query).keys()
-    except sa.exc.DBAPIError:
-        if sa.inspect(connection).has_table('instances'):
-            raise
-        raise exception.NotACellDatabase(
-            cell=cell.identity, reason='it has no table instances'
-        ) from None
-
-
-def _instance(row: Iterable[Any]) -> Instance:
-    number, uuid, project_id, user_id, deleted, vm_state, hidden = row
-    return Instance(
-        id=number,
-        uuid=uuid,
-        project_id=project_id,
-        user_id=user_id,
-        # 0, or the row's own id once it is deleted.
-        deleted=bool(deleted),
-        queued_for_delete=bool(deleted) or vm_state == _SOFT_DELETED,
-        hidden=bool(hidden),
-    )

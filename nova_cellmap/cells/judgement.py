@@ -7,13 +7,16 @@ import enum
 import functools
 from typing import Any
 
-from nova_cellmap.cells.instances import Instance
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.db import api as db_api
 
 
 class Kind(enum.StrEnum):
     """What can be wrong."""
 
+    # A row of a cell that no mapping can be made of.
+    INVALID_ROW = 'invalid_row'
     # An instance without a mapping.
     MISSING = 'missing'
     # A mapping whose cell no longer has the instance, nor has any other.
@@ -51,6 +54,7 @@ class Case:
     :param rows: by cell, its rows that are not hidden
     :param unread: the cells that could not be read: the instance may be there as well
     :param identity: what a person calls a cell, by its uuid
+    :param invalid: by cell, its rows that cannot be read for what they are
     """
 
     uuid: str
@@ -58,6 +62,7 @@ class Case:
     rows: Mapping[str, Instance]
     unread: Collection[str] = ()
     identity: Callable[[str], str] = str
+    invalid: Mapping[str, Collection[InvalidRow]] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def problems(self) -> list[Problem]:
@@ -89,10 +94,6 @@ class Case:
         return self.rows[self.home]
 
     @property
-    def can_be_mapped(self) -> bool:
-        return self.instance.project_id is not None
-
-    @property
     def truth(self) -> dict[str, Any]:
         """What the mapping should say, where its cell knows."""
         instance = self.instance
@@ -105,7 +106,10 @@ class Case:
 
     def _found(self) -> Iterator[tuple[Kind, str, str]]:
         """Kind, cell and detail of each problem."""
-        if len(self.live) > 1:
+        if self.invalid:
+            # What they should have said nobody knows, and so not what is right.
+            yield from self._invalid()
+        elif len(self.live) > 1:
             cell = self.named if self.named in self.live else None
             cells = ' and '.join(map(self.identity, self.live))
             yield Kind.DUPLICATE, cell or self.home, f'live in {cells}'
@@ -118,10 +122,14 @@ class Case:
                 detail = f'no cell has the instance, {queued}queued for delete'
                 yield Kind.ORPHANED, self.named, detail
         elif self.mapping is None:
-            lacking = 'a mapping' if self.can_be_mapped else 'a mapping, and a project to have one'
-            yield Kind.MISSING, self.home, f'lacks {lacking}'
+            yield Kind.MISSING, self.home, 'lacks a mapping'
         else:
             yield from self._untrue(self.mapping)
+
+    def _invalid(self) -> Iterator[tuple[Kind, str, str]]:
+        for cell, some in self.invalid.items():
+            for row in some:
+                yield Kind.INVALID_ROW, cell, f'row {row.id}: {row.reason}'
 
     def _untrue(self, mapping: db_api.Row) -> Iterator[tuple[Kind, str, str]]:
         truth, home = self.truth, self.home

@@ -1,19 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instances of many cells in one order."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
 import dataclasses
+import datetime
+import functools
 import heapq
 import itertools
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import uuids
+from nova_cellmap.cells import database
+from nova_cellmap.cells import rows
 from nova_cellmap.cells import scatter
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import Cell
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import errors
+from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 
@@ -38,20 +47,27 @@ class Listed:
     """An instance in a list: its cell, and what the cell's table ``instances`` says of it.
 
     ``values`` has the columns of :data:`SORT_KEYS` as far as the cell's release of Nova has
-    them. Times are naive UTC.
+    them. Times are naive UTC. ``spelled`` is the uuid as the cell spells it, by which it has its
+    place in the list.
     """
 
     cell: CellMapping
     uuid: str
     values: Mapping[str, Any]
+    spelled: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """A page of instances, and the cells that are missing in it, by their uuids."""
+    """A page of instances, and the cells that are missing in it, by their uuids.
+
+    ``invalid`` are the rows that the cells have at this place of the list and that cannot be
+    listed, by the cell's uuid.
+    """
 
     instances: list[Listed]
     failures: dict[str, scatter.Failure | scatter.NoAnswer]
+    invalid: dict[str, list[InvalidRow]]
 
 
 def list_instances(
@@ -71,14 +87,14 @@ def list_instances(
     Instances with the same value are in the order of their uuids, which runs the same way;
     those without a value come last. Text is ordered by its code points, whatever a cell's
     database would do. A row that is ``hidden`` in a cell is the other half of a move, and is
-    left out.
+    left out; so are the rows that migrations of Nova's own left.
 
     A cell that cannot be read does not keep the others from being listed: it is named in
-    ``failures``.
+    ``failures``. Nor does a row that says what cannot be: it is among ``invalid``.
 
     :param cells: the cells; by default those that the project has mappings in, or all
     :param project_id: only the instances of that project
-    :param deleted: also those that are deleted
+    :param deleted: also those that are deleted or, as Nova's own list has it, soft-deleted
     :param sort_key: one of :data:`SORT_KEYS`
     :param limit: the greatest number of instances
     :param marker: the last instance of the page before, or its uuid, which has to be looked
@@ -98,9 +114,10 @@ def list_instances(
     results = scatter.scatter_gather_cells(
         context, asked, timeout, _read, order, project_id, deleted, limit
     )
-    streams = [_listed(results[uuid].cell, rows) for uuid, rows in results.answers.items()]
+    streams = [_listed(results[uuid].cell, found) for uuid, found in results.answers.items()]
     merged = heapq.merge(*streams, key=order.key, reverse=descending)
-    return Listing(list(itertools.islice(merged, limit)), results.failures)
+    invalid = {uuid: found.invalid for uuid, found in results.answers.items() if found.invalid}
+    return Listing(list(itertools.islice(merged, limit)), results.failures, invalid)
 
 
 def _cells(context: RequestContext, project_id: str | None) -> CellMappingList:
@@ -113,10 +130,12 @@ def _find(
     context: RequestContext, cells: Sequence[CellMapping], uuid: str, timeout: float | None
 ) -> Listed:
     """:raises: MarkerNotFound, CellDidNotAnswer"""
-    results = scatter.scatter_gather_cells(context, cells, timeout, _read_one, uuid)
-    for cell_uuid, row in results.answers.items():
-        if row is not None:
-            return Listed(results[cell_uuid].cell, row['uuid'], row)
+    results = scatter.scatter_gather_cells(
+        context, cells, timeout, _read_one, uuids.canonical(uuid) or uuid
+    )
+    for cell_uuid, found in results.answers.items():
+        for instance in _listed(results[cell_uuid].cell, found):
+            return instance
     if not results.failures:
         raise exception.MarkerNotFound(marker=uuid)
     failure = next(iter(results.failures.values()))
@@ -125,8 +144,8 @@ def _find(
     )
 
 
-def _listed(cell: CellMapping, rows: Iterable[dict[str, Any]]) -> Iterator[Listed]:
-    return (Listed(cell, row['uuid'], row) for row in rows)
+def _listed(cell: CellMapping, found: '_Found') -> Iterator[Listed]:
+    return (Listed(cell, row['uuid'], row, spelled) for spelled, row in found.rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,10 +157,15 @@ class _Order:
     marker: Listed | None
 
     def key(self, instance: Listed) -> tuple[Any, ...]:
-        value = instance.values.get(self.sort_key)
+        value = self._value(instance)
         # Those without a value are last, whichever way the list runs.
         is_late = (value is None) != self.descending
-        return is_late, value, instance.uuid, instance.cell.uuid
+        return is_late, value, instance.spelled or instance.uuid, instance.cell.uuid
+
+    def _value(self, instance: Listed) -> Any:
+        if self.sort_key == 'uuid':
+            return instance.spelled or instance.uuid
+        return instance.values.get(self.sort_key)
 
     def columns(self, table: '_Table') -> list[sa.ColumnElement[Any]]:
         value, uuid = table.ordered(self.sort_key), table.ordered('uuid')
@@ -152,10 +176,10 @@ class _Order:
         """Whether a row of that cell comes behind the marker."""
         if self.marker is None:
             return sa.true()
-        marked = self.marker.values.get(self.sort_key)
+        marked = self._value(self.marker)
         value, uuid = table.ordered(self.sort_key), table.ordered('uuid')
         is_missing = table[self.sort_key].is_(None)
-        same_uuid = table.bound('uuid', self.marker.uuid)
+        same_uuid = table.bound('uuid', self.marker.spelled or self.marker.uuid)
         is_next = self._is_behind(uuid, same_uuid)
         if self._is_cell_behind(cell_uuid):
             # The same instance may be in two cells.
@@ -201,11 +225,36 @@ class _Table:
     def __getitem__(self, name: str) -> sa.ColumnElement[Any]:
         return self._table.c[name]
 
-    def select(self) -> sa.Select[Any]:
-        """Everything that is shown, of the rows that are not hidden."""
+    @property
+    def names(self) -> list[str]:
+        """What is shown."""
+        return [name for name in SORT_KEYS if name in self._table.c]
+
+    def select(self, is_plain: bool) -> sa.Select[Any]:
+        """That, of the rows that are instances and not hidden.
+
+        :param is_plain: without types, so that no driver can misunderstand a value
+        """
         columns = self._table.c
-        query = sa.select(*(columns[name] for name in SORT_KEYS if name in columns))
+        shown = [
+            rows.plainly(sa.column(name), name) if is_plain else columns[name]
+            for name in self.names
+        ]
+        project_id = columns.project_id
+        query = sa.select(*shown).select_from(self._table)
+        query = query.where(
+            sa.func.coalesce(columns.uuid, '') != rows.NO_UUID,
+            sa.or_(project_id.is_(None), project_id.not_in(rows.MARKERS)),
+        )
         return query.where(columns.hidden.is_not(sa.true())) if 'hidden' in columns else query
+
+    def is_deleted(self) -> sa.ColumnElement[bool]:
+        """Whether a row is deleted, or soft-deleted as long as it can be restored."""
+        columns = self._table.c
+        is_gone = sa.func.coalesce(columns.deleted, 0) != 0
+        if 'vm_state' not in columns:
+            return is_gone
+        return sa.or_(is_gone, sa.func.coalesce(columns.vm_state, '') == rows.SOFT_DELETED)
 
     def ordered(self, name: str) -> sa.ColumnElement[Any]:
         """A column in the order that Python has, not in that of a database's collation."""
@@ -253,26 +302,118 @@ def _column_names(connection: sa.Connection) -> set[str]:
 # What runs in the cells.
 
 
+class _Found(NamedTuple):
+    """What a cell has of a page: each row with its uuid as it is spelled there."""
+
+    rows: list[tuple[str, dict[str, Any]]]
+    invalid: list[InvalidRow]
+
+
+_Narrow = Callable[[_Table, sa.Select[Any]], sa.Select[Any]]
+
+
 def _read(
     context: RequestContext,
     order: _Order,
     project_id: str | None,
     deleted: bool,
     limit: int | None,
-) -> list[dict[str, Any]]:
-    with context.cell.reader() as connection:
-        table = _Table(connection, context.cell, order.sort_key)
-        query = table.select().where(order.is_behind_marker(table, context.cell.uuid))
+) -> _Found:
+    cell_uuid = context.cell.uuid
+
+    def narrow(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
+        query = query.where(order.is_behind_marker(table, cell_uuid))
         if project_id is not None:
             query = query.where(table['project_id'] == project_id)
         if not deleted:
-            query = query.where(sa.func.coalesce(table['deleted'], 0) == 0)
-        rows = connection.execute(query.order_by(*order.columns(table)).limit(limit))
-        return [dict(row._mapping) for row in rows]
+            query = query.where(sa.not_(table.is_deleted()))
+        return query.order_by(*order.columns(table))
+
+    found = _Found([], [])
+    read = 0
+    while True:
+        # In the place of those that cannot be listed others are.
+        size = None if limit is None else limit - len(found.rows)
+        some = _found(context, order.sort_key, narrow, size, read)
+        found.rows.extend(some.rows)
+        found.invalid.extend(some.invalid)
+        read += len(some.rows) + len(some.invalid)
+        if not some.invalid or size is None or len(some.rows) + len(some.invalid) < size:
+            return found
 
 
-def _read_one(context: RequestContext, uuid: str) -> dict[str, Any] | None:
+def _read_one(context: RequestContext, uuid: str) -> _Found:
+    def narrow(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
+        return query.where(table['uuid'] == uuid)
+
+    def narrow_to_any_spelling(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
+        return query.where(rows.digits(table['uuid']) == uuid.replace('-', ''))
+
+    found = _found(context, 'uuid', narrow, 1, 0)
+    return found if found.rows else _found(context, 'uuid', narrow_to_any_spelling, 1, 0)
+
+
+def _found(
+    context: RequestContext, needed: str, narrow: _Narrow, limit: int | None, offset: int
+) -> _Found:
+    """:raises: CellUnreachable, NotACellDatabase"""
+    attempt = functools.partial(_attempt, context, needed, narrow, limit, offset)
+    try:
+        return attempt(is_plain=False)
+    except errors.DRIVER as error:
+        first = error
+    except exception.CellUnreachable as error:
+        if error.__cause__ is None or errors.kind_of(error.__cause__) is Kind.LOST:
+            raise
+        first = error.__cause__
+    # A driver or a server that cannot make sense of one value fails with all.
+    with contextlib.suppress(*errors.DRIVER, exception.CellUnreachable):
+        return attempt(is_plain=True)
+    raise exception.CellUnreachable(
+        cell=context.cell.identity, reason=errors.reason(first)
+    ) from first
+
+
+def _attempt(
+    context: RequestContext,
+    needed: str,
+    narrow: _Narrow,
+    limit: int | None,
+    offset: int,
+    is_plain: bool,
+) -> _Found:
     with context.cell.reader() as connection:
-        table = _Table(connection, context.cell)
-        row = connection.execute(table.select().where(table['uuid'] == uuid)).first()
-        return None if row is None else dict(row._mapping)
+        table = _Table(connection, context.cell, needed)
+        query = narrow(table, table.select(is_plain)).limit(limit).offset(offset or None)
+        found = _Found([], [])
+        for row in database.rows_of(connection, query, limit, is_plain=is_plain):
+            _sort_out(dict(zip(table.names, row, strict=True)), found)
+        if is_plain:
+            # It was changed for this.
+            connection.invalidate()
+        return found
+
+
+def _sort_out(values: dict[str, Any], found: _Found) -> None:
+    spelled = rows.text_of(values['uuid'])
+    uuid = uuids.canonical(spelled)
+    problems = [] if uuid else [f'its uuid, {rows.shown(spelled)}, is none']
+    for name, value in values.items():
+        checked = rows.time_of(value) if name in _TIMES else rows.text_of(value)
+        if value is not None and not (
+            isinstance(checked, datetime.datetime) or rows.is_text(checked)
+        ):
+            problems.append(f'{name}, {rows.shown(value)}, is not what it should be')
+        values[name] = checked
+    problems += filter(
+        None,
+        (
+            rows.owner_problem(name, values[name], required=False)
+            for name in ('project_id', 'user_id')
+            if name in values
+        ),
+    )
+    if uuid is None or problems:
+        found.invalid.append(InvalidRow(None, rows.shown(spelled), uuid, '; '.join(problems)))
+    elif uuid != rows.NO_UUID:
+        found.rows.append((spelled, {**values, 'uuid': uuid}))

@@ -4,9 +4,11 @@
 import dataclasses
 from typing import Any
 
+from nova_cellmap import exception
 from nova_cellmap.cells import database
-from nova_cellmap.cells.instances import Instance
 from nova_cellmap.cells.instances import Instances
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.instance_mapping import InstanceMapping
 
@@ -29,14 +31,22 @@ def find_instance(context: RequestContext, mapping: InstanceMapping) -> Found:
 
     A hidden row is the other half of a move: the instance is not there.
 
-    :raises: CellUnreachable, NotACellDatabase
+    :raises: CellUnreachable, NotACellDatabase; InvalidCellRow where the cell's row of the
+        instance cannot be one
     """
     cell = mapping.cell_mapping
     if cell is None:
         return Found(mapping)
-    with database.connect(cell) as connection:
-        instances = Instances(connection, cell)
+    with database.connect(cell) as reader:
+        instances = Instances(reader, cell)
         instance = instances.get(mapping.instance_uuid)
+        if isinstance(instance, InvalidRow):
+            raise exception.InvalidCellRow(
+                cell=cell.identity,
+                number=instance.id,
+                uuid=instance.shown,
+                reason=instance.reason,
+            )
         if instance is None or instance.hidden:
             return Found(mapping)
-        return Found(mapping, instance, instances.describe(mapping.instance_uuid))
+        return Found(mapping, instance, instances.describe(instance))

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Filling the mapping from a cell's own database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 import dataclasses
 import functools
 import logging
 
+from nova_cellmap import exception
+from nova_cellmap.cells import apart
 from nova_cellmap.cells import database
 from nova_cellmap.cells import run as cells_run
-from nova_cellmap.cells.instances import Instance
 from nova_cellmap.cells.instances import Instances
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
@@ -19,9 +22,14 @@ LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class Run(cells_run.Run):
-    """A run over a cell's ``instances``; ``hidden`` of the rows were left out."""
+    """A run over a cell's ``instances``.
+
+    ``hidden`` of the rows were left out. Of the ``conflicts`` that this very run met, ``invalid``
+    are rows that no mapping can be made of.
+    """
 
     hidden: int = 0
+    invalid: int = 0
 
 
 def map_instances(
@@ -35,10 +43,11 @@ def map_instances(
 ) -> Run:
     """Map the instances of a cell to it.
 
-    Deleted and soft-deleted ones are mapped as queued for delete, hidden rows are left
-    out. What is mapped already is left as it is; an instance that is mapped to another
-    cell is a conflict, and so is one without a project: each is logged. A mapping to
-    no cell yet becomes one to this cell.
+    Deleted and soft-deleted ones are mapped as queued for delete; hidden rows, and the
+    rows that migrations of Nova's own left, are left out. What is mapped already is left
+    as it is; an instance that is mapped to another cell is a conflict, and so is a row that
+    no mapping can be made of, such as one without a project: each is logged, and keeps no
+    other from being mapped. A mapping to no cell yet becomes one to this cell.
 
     Each batch is one transaction together with the point that it has come to. A run
     that was stopped, by *max_count* or by a kill, is gone on from; one that came to the
@@ -54,8 +63,9 @@ def map_instances(
     if reset:
         db_api.map_progress_clear(context, cell.uuid)
     run = _resume(context, cell)
-    with database.connect(cell) as connection:
-        instances = Instances(connection, cell)
+    with database.connect(cell) as reader:
+        instances = Instances(reader, cell)
+        _note_invalid(cell, run, instances.without_an_id())
         run.end_id = max(run.first_id, instances.last_id())
         cells_run.go_through(
             run,
@@ -82,27 +92,23 @@ def _resume(context: RequestContext, cell: CellMapping) -> Run:
 
 @dataclasses.dataclass
 class _Batch:
-    """Rows of a cell's ``instances``, and the mappings that are to be made of them."""
+    """Rows of a cell's ``instances`` behind an id, and what is to be made of them."""
 
+    first_id: int
     last_id: int
     rows: int
     hidden: int
-    mappings: list[db_api.Row]
-    ownerless: list[str]
+    shown: list[Instance]
+    invalid: list[InvalidRow]
 
 
 def _read(instances: Instances, last_id: int, limit: int) -> _Batch | None:
-    rows = instances.after(last_id, limit)
-    if not rows:
+    page = instances.after(last_id, limit)
+    if page is None:
         return None
-    shown = [instance for instance in rows if not instance.hidden]
-    return _Batch(
-        last_id=rows[-1].id,
-        rows=len(rows),
-        hidden=len(rows) - len(shown),
-        mappings=[_values(instance) for instance in shown if instance.project_id is not None],
-        ownerless=[instance.uuid for instance in shown if instance.project_id is None],
-    )
+    shown = [instance for instance in page.instances if not instance.hidden]
+    hidden = len(page.instances) - len(shown)
+    return _Batch(last_id, page.last_id, page.rows, hidden, shown, page.invalid)
 
 
 def _values(instance: Instance) -> db_api.Row:
@@ -117,26 +123,47 @@ def _values(instance: Instance) -> db_api.Row:
 def _map(
     context: RequestContext, cell: CellMapping, batch: _Batch, turn: db_api.Turn
 ) -> db_api.BulkResult:
-    return db_api.instance_mapping_map_batch(
-        context,
-        cell.uuid,
-        batch.mappings,
-        last_instance_id=batch.last_id,
-        unmappable=len(batch.ownerless),
-        turn=turn,
-    )
+    map_ = functools.partial(db_api.instance_mapping_map_batch, context, cell.uuid)
+    try:
+        return map_(
+            [*map(_values, batch.shown)],
+            last_instance_id=batch.last_id,
+            unmappable=len(batch.invalid),
+            turn=turn,
+        )
+    except exception.InvalidInput:
+        # There is something in one of them that the mapping's database does not take.
+        turn(None)
+    total = db_api.BulkResult(created=0, existing=0, conflicts={})
+
+    def map_some(some: Sequence[Instance]) -> None:
+        result = map_([*map(_values, some)], last_instance_id=batch.first_id)
+        total['created'] += result['created']
+        total['existing'] += result['existing']
+        total['conflicts'].update(result['conflicts'])
+
+    def set_aside(instance: Instance, error: exception.InvalidInput) -> None:
+        row = InvalidRow(instance.id, instance.uuid, instance.uuid, str(error))
+        batch.invalid.append(row)
+
+    apart.each(batch.shown, map_some, set_aside)
+    map_([], last_instance_id=batch.last_id, unmappable=len(batch.invalid))
+    return total
 
 
 def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
+    _note_invalid(cell, run, batch.invalid)
     problems = [
-        *(f'instance {uuid} has no project' for uuid in batch.ownerless),
-        *(
-            f'instance {uuid} is mapped to cell {other}'
-            for uuid, other in result['conflicts'].items()
-        ),
+        f'instance {uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()
     ]
     cells_run.warn(f'cell {cell.identity}', problems, run.conflicts)
     run.created += result['created']
     run.existing += result['existing']
     run.hidden += batch.hidden
     run.conflicts += len(problems)
+
+
+def _note_invalid(cell: CellMapping, run: Run, rows: Collection[InvalidRow]) -> None:
+    cells_run.warn(f'cell {cell.identity}', [*map(str, rows)], run.conflicts)
+    run.invalid += len(rows)
+    run.conflicts += len(rows)

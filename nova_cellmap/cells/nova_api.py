@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova's own API database knows of cells and of the instances in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
 import datetime
 import hashlib
@@ -13,6 +13,9 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import url
 from nova_cellmap.cells import database
+from nova_cellmap.cells import rows
+from nova_cellmap.cells.database import Reader
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 # The columns that every release of Nova has, and those that one may not have, with their types.
@@ -21,9 +24,7 @@ _CELL_MORE = {'disabled': sa.Boolean, 'created_at': sa.DateTime}
 _MAPPING_NEEDED = ('id', 'instance_uuid', 'cell_id', 'project_id')
 _MAPPING_MORE = {'user_id': sa.String, 'queued_for_delete': sa.Boolean, 'created_at': sa.DateTime}
 
-# Rows that map no instance: where map_instances of Nova was stopped (project and user), and
-# what a migration of virtual interfaces left in each cell (instance and project).
-_MARKERS = ('INSTANCE_MIGRATION_MARKER', '00000000-0000-0000-0000-000000000000')
+_MOST_CELLS = 10_000
 
 _PORTS = {'mysql': 3306, 'postgresql': 5432}
 # Parameters of a URL that say where a server is.
@@ -31,7 +32,7 @@ _WHERE = ('host', 'port', 'unix_socket')
 
 
 class NovaCell(NamedTuple):
-    """A row of ``cell_mappings``. URLs may be templates, and None where there is none."""
+    """A row of ``cell_mappings``, unchecked. URLs may be templates; None is none."""
 
     id: int
     uuid: str
@@ -48,10 +49,19 @@ class NovaMapping(NamedTuple):
     id: int
     instance_uuid: str
     cell_id: int | None
-    project_id: str | None
+    project_id: str
     user_id: str | None
-    queued_for_delete: bool | None
+    queued_for_delete: bool
     created_at: datetime.datetime | None
+
+
+class Page(NamedTuple):
+    """The next rows of ``instance_mappings``: up to which id, and how many, were read."""
+
+    last_id: int
+    rows: int
+    mappings: list[NovaMapping]
+    invalid: list[InvalidRow]
 
 
 def check(connection_url: str) -> None:
@@ -81,70 +91,140 @@ def source_of(connection_url: str) -> str:
 
 
 @contextlib.contextmanager
-def connect(connection_url: str) -> Iterator[sa.Connection]:
-    """A connection that reads the database, each statement on its own, as a cell's is read.
+def connect(connection_url: str) -> Iterator[Reader]:
+    """A block in which the database can be read, as a cell's is.
 
-    :raises: NovaDatabaseUnreachable, also where the connection is lost inside the block
+    :raises: NovaDatabaseUnreachable, NotANovaDatabase, also in the block
     """
     place = CellMapping(uuid=CellMapping.CELL0_UUID, database_connection=connection_url)
     try:
-        with database.connect(place) as connection:
-            yield connection
+        with database.connect(place) as reader:
+            yield reader
     except exception.CellUnreachable as error:
         raise exception.NovaDatabaseUnreachable(reason=error.kwargs['reason']) from error
+    except exception.NotACellDatabase as error:
+        raise exception.NotANovaDatabase(reason=error.kwargs['reason']) from error
 
 
 class NovaAPI:
     """The two tables, in the shape that the release of Nova gave them.
 
-    :param connection: from :func:`connect`
-    :raises: NotANovaDatabase
+    :param reader: from :func:`connect`
+    :raises: NotANovaDatabase, and what the reader does
     """
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
-        self._cells = _select(connection, 'cell_mappings', _CELL_NEEDED, _CELL_MORE)
-        mappings = _select(connection, 'instance_mappings', _MAPPING_NEEDED, _MAPPING_MORE)
-        self._id, _, _, project_id, *_ = mappings.selected_columns
-        is_marker = sa.func.coalesce(project_id, '').in_(_MARKERS)
-        self._mappings = mappings.where(sa.not_(is_marker))
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._cells = _Table(reader, 'cell_mappings', _CELL_NEEDED, _CELL_MORE)
+        self._mappings = _Table(reader, 'instance_mappings', _MAPPING_NEEDED, _MAPPING_MORE)
 
     def cells(self) -> list[NovaCell]:
         """All cells, by ``id``."""
-        cell_id = self._cells.selected_columns[0]
-        return [NovaCell(*row) for row in self._rows(self._cells.order_by(cell_id))]
+        by_id = self._cells.column('id')
+        found = self._cells.rows(lambda query: query.order_by(by_id), _MOST_CELLS)
+        return [NovaCell(*row) for row in found]
 
-    def after(self, last_id: int, limit: int) -> list[NovaMapping]:
-        """The next rows of ``instance_mappings`` by ``id``; none at the end."""
-        query = self._mappings.where(self._id > last_id).order_by(self._id).limit(limit)
-        return [NovaMapping(*row) for row in self._rows(query)]
+    def after(self, last_id: int, limit: int) -> Page | None:
+        """The next rows of ``instance_mappings`` by ``id``; None at the end.
+
+        The rows of Nova's own that map nothing are left out.
+        """
+        by_id = self._mappings.column('id')
+
+        def behind(query: sa.Select[Any]) -> sa.Select[Any]:
+            return query.where(self._is_no_marker(), by_id > last_id).order_by(by_id).limit(limit)
+
+        found = self._mappings.rows(behind, limit)
+        ids = [row[0] for row in found]
+        if not all(type(number) is int for number in ids) or ids != sorted({last_id, *ids})[1:]:
+            raise exception.NotANovaDatabase(
+                reason=f'the ids of its instance_mappings are not in order, behind {last_id}'
+            )
+        return _page(found) if found else None
 
     def last_id(self) -> int:
         """The greatest ``id`` of ``instance_mappings``; 0 in an empty table."""
-        query = self._mappings.with_only_columns(self._id).order_by(self._id.desc()).limit(1)
-        return self._connection.execute(query).scalar() or 0
+        by_id = self._mappings.column('id')
+        query = sa.select(by_id).where(self._is_no_marker()).order_by(by_id.desc()).limit(1)
+        [*found] = self._reader.rows(query, 1)
+        return found[0][0] if found and type(found[0][0]) is int else 0
 
-    def _rows(self, query: sa.Select[Any]) -> Sequence[Any]:
-        try:
-            return self._connection.execute(query).all()
-        except ValueError as error:
-            # SQLite keeps anything in any column.
-            raise exception.NotANovaDatabase(reason=str(error)) from error
+    def _is_no_marker(self) -> sa.ColumnElement[bool]:
+        project_id = self._mappings.column('project_id')
+        is_other = sa.func.coalesce(project_id, '').not_in(rows.MARKERS)
+        return sa.and_(is_other, self._mappings.column('instance_uuid') != rows.NO_UUID)
 
 
-def _select(
-    connection: sa.Connection, name: str, needed: Sequence[str], more: dict[str, Any]
-) -> sa.Select[Any]:
-    """All columns that are named, in this order; NULL for those that the release lacks."""
-    inspector = sa.inspect(connection)
-    if not inspector.has_table(name):
-        raise exception.NotANovaDatabase(reason=f'it has no table {name}')
-    there = {column['name'] for column in inspector.get_columns(name)}
-    missing = [column for column in needed if column not in there]
-    if missing:
-        raise exception.NotANovaDatabase(reason=f'its table {name} lacks {", ".join(missing)}')
-    columns = dict.fromkeys(needed) | more
-    table = sa.table(name, *(sa.column(column, type_) for column, type_ in columns.items()))
-    return sa.select(
-        *(table.c[column] if column in there else sa.null() for column in columns)
-    ).select_from(table)
+class _Table:
+    """A table, of which the release may lack some columns."""
+
+    def __init__(
+        self, reader: Reader, name: str, needed: Sequence[str], more: dict[str, Any]
+    ) -> None:
+        there = reader.column_names(name)
+        missing = [column for column in needed if column not in there]
+        if missing:
+            raise exception.NotANovaDatabase(reason=f'its table {name} lacks {", ".join(missing)}')
+        self._reader = reader
+        columns = dict.fromkeys(needed) | more
+        self._table = sa.table(name, *(sa.column(each, type_) for each, type_ in columns.items()))
+        self._query = self._select(there, lambda column: column)
+        self._plain = self._select(there, _plainly)
+
+    def column(self, name: str) -> sa.ColumnElement[Any]:
+        return self._table.c[name]
+
+    def rows(
+        self, behind: Callable[[sa.Select[Any]], sa.Select[Any]], most: int
+    ) -> Sequence[Sequence[Any]]:
+        """All columns that are named, in this order; NULL for those that the release lacks."""
+        return self._reader.rows(behind(self._query), most, plain=behind(self._plain))
+
+    def _select(
+        self,
+        there: Collection[str],
+        plain: Callable[[sa.ColumnElement[Any]], sa.ColumnElement[Any]],
+    ) -> sa.Select[Any]:
+        columns = self._table.columns
+        return sa.select(
+            *(plain(each) if each.name in there else sa.null() for each in columns)
+        ).select_from(self._table)
+
+
+def _plainly(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The same without a type, so that nothing has to be of it."""
+    return sa.type_coerce(rows.plainly(column, str(column.key)), sa.types.NullType())
+
+
+def _page(found: Sequence[Sequence[Any]]) -> Page:
+    page = Page(found[-1][0], len(found), [], [])
+    for row in found:
+        parsed = _mapping(row)
+        if isinstance(parsed, InvalidRow):
+            page.invalid.append(parsed)
+        elif parsed is not None:
+            page.mappings.append(parsed)
+    return page
+
+
+def _mapping(row: Sequence[Any]) -> NovaMapping | InvalidRow | None:
+    number, uuid, cell_id, project_id, user_id, queued, created_at = row
+    # It has no state and is in no half of a move.
+    parsed = rows.parse((number, uuid, project_id, user_id, queued, None, None))
+    if parsed is None or isinstance(parsed, InvalidRow):
+        return parsed
+    reason = '' if cell_id is None else rows.number_problem(cell_id, 'cell_id')
+    time = rows.time_of(created_at)
+    if created_at is not None and time is None:
+        reason = f'created_at, {rows.shown(created_at)}, is no time'
+    if reason:
+        return InvalidRow(number, parsed.uuid, parsed.uuid, reason)
+    return NovaMapping(
+        id=number,
+        instance_uuid=parsed.uuid,
+        cell_id=cell_id,
+        project_id=parsed.project_id,
+        user_id=parsed.user_id,
+        queued_for_delete=parsed.deleted,
+        created_at=time,
+    )

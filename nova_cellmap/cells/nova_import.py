@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taking over what Nova's own API database says of cells and of the instances in them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import datetime
 import functools
 import logging
 
+from nova_cellmap import exception
+from nova_cellmap import uuids
+from nova_cellmap.cells import apart
 from nova_cellmap.cells import nova_api
+from nova_cellmap.cells import rows
 from nova_cellmap.cells import run as cells_run
 from nova_cellmap.cells.nova_api import NovaAPI
 from nova_cellmap.cells.nova_api import NovaCell
 from nova_cellmap.cells.nova_api import NovaMapping
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
-from nova_cellmap.objects import fields
+from nova_cellmap.objects.cell_mapping import CellMapping
 
 LOG = logging.getLogger(__name__)
 
@@ -30,12 +35,15 @@ class Run(cells_run.Run):
 
     ``cells_created`` of the cells are new, ``cells_existing`` stood already, and
     ``cell_conflicts`` were left alone, because they stand with another name or URL, or their
-    name or database is another cell's. These are of this run only: each looks at every cell.
+    name or database is another cell's, or cannot be a cell's. These are of this run only: each
+    looks at every cell. Of the ``conflicts`` that this very run met, ``invalid`` are rows that no
+    mapping can be made of.
     """
 
     cells_created: int = 0
     cells_existing: int = 0
     cell_conflicts: int = 0
+    invalid: int = 0
 
 
 def import_nova(
@@ -55,7 +63,8 @@ def import_nova(
 
     A mapping that stands with another cell is a conflict. One that stands with no cell
     becomes one to the cell that Nova has; one that has a cell here and none in Nova is no
-    conflict. Each conflict is logged.
+    conflict, but a row that no mapping can be made of is. Each conflict is logged, and keeps no
+    other from being copied.
 
     Each batch is one transaction together with the point that it has come to. A run
     that was stopped, by *max_count* or by a kill, is gone on from; one that came to the
@@ -70,8 +79,8 @@ def import_nova(
     """
     nova_api.check(connection_url)
     source = nova_api.source_of(connection_url)
-    with nova_api.connect(connection_url) as connection:
-        nova = NovaAPI(connection)
+    with nova_api.connect(connection_url) as reader:
+        nova = NovaAPI(reader)
         if reset:
             db_api.import_progress_clear(context, source)
         run = _resume(context, source)
@@ -107,9 +116,17 @@ def _import_cells(
 
     None, the id of no cell, has None.
     """
-    cells = {cell.id: _cell_values(cell) for cell in nova_cells}
+    problems: list[str] = []
+    cells: dict[int, db_api.Row] = {}
+    for cell in nova_cells:
+        try:
+            cells[cell.id] = _cell_values(cell)
+        except (ValueError, exception.InvalidInput) as error:
+            problems.append(
+                f'cell number {cell.id}, {rows.shown(cell.uuid)}, with all mappings to it: {error}'
+            )
     result = db_api.cell_mapping_create_bulk(context, cells.values())
-    problems = [
+    problems += [
         f'cell {uuid} stands with another {" and ".join(columns)}'
         for uuid, columns in result['different'].items()
     ]
@@ -128,53 +145,66 @@ def _import_cells(
 
 
 def _cell_values(cell: NovaCell) -> db_api.Row:
-    return {
-        'uuid': fields.canonical_uuid(cell.uuid),
-        'name': cell.name,
-        'transport_url': cell.transport_url or _NO_URL,
-        'database_connection': cell.database_connection or _NO_URL,
-        'disabled': bool(cell.disabled),
-        'created_at': _whole_second(cell.created_at),
+    """:raises: ValueError, InvalidInput where it says what a cell cannot be"""
+    uuid = uuids.canonical(rows.text_of(cell.uuid))
+    if uuid is None:
+        raise ValueError('its uuid is none')
+    disabled = rows.flag_of(cell.disabled)
+    if disabled is None:
+        raise ValueError(f'disabled is {rows.shown(cell.disabled)}, and no number')
+    values = {
+        'uuid': uuid,
+        'name': rows.text_of(cell.name),
+        'transport_url': rows.text_of(cell.transport_url) or _NO_URL,
+        'database_connection': rows.text_of(cell.database_connection) or _NO_URL,
+        'disabled': disabled,
     }
+    # An object takes no other values than a cell may have.
+    CellMapping(**values)
+    created_at = rows.time_of(cell.created_at)
+    return {**values, 'created_at': _whole_second(created_at)}
 
 
 @dataclasses.dataclass
 class _Batch:
-    """Rows of Nova's ``instance_mappings``, and what is to be made of them."""
+    """Rows of Nova's ``instance_mappings`` behind an id, and what is to be made of them.
 
+    ``mappings`` have the ids of the rows that they are made of.
+    """
+
+    first_id: int
     last_id: int
     rows: int
-    mappings: list[db_api.Row]
+    mappings: list[tuple[int, db_api.Row]]
     problems: list[str]
+    invalid: list[InvalidRow]
 
 
 def _read(
     nova: NovaAPI, cells: Mapping[int | None, str | None], last_id: int, limit: int
 ) -> _Batch | None:
-    rows = nova.after(last_id, limit)
-    if not rows:
+    page = nova.after(last_id, limit)
+    if page is None:
         return None
-    batch = _Batch(rows[-1].id, len(rows), [], [])
-    for row in rows:
-        if row.project_id is None:
-            batch.problems.append(f'instance {row.instance_uuid} has no project')
-        elif row.cell_id not in cells:
+    batch = _Batch(last_id, page.last_id, page.rows, [], [], page.invalid)
+    for row in page.mappings:
+        if row.cell_id in cells:
+            batch.mappings.append((row.id, _mapping_values(row, cells[row.cell_id])))
+        else:
             batch.problems.append(
                 f'instance {row.instance_uuid} is in cell number {row.cell_id}, '
                 'which was not taken over'
             )
-        else:
-            batch.mappings.append(_mapping_values(row, cells[row.cell_id]))
     return batch
 
 
 def _mapping_values(mapping: NovaMapping, cell_uuid: str | None) -> db_api.Row:
     return {
-        'instance_uuid': fields.canonical_uuid(mapping.instance_uuid),
+        'instance_uuid': mapping.instance_uuid,
         'cell_uuid': cell_uuid,
         'project_id': mapping.project_id,
         'user_id': mapping.user_id,
-        'queued_for_delete': bool(mapping.queued_for_delete),
+        'queued_for_delete': mapping.queued_for_delete,
         'created_at': _whole_second(mapping.created_at),
     }
 
@@ -186,18 +216,40 @@ def _whole_second(time: datetime.datetime | None) -> datetime.datetime | None:
 def _import(
     context: RequestContext, source: str, batch: _Batch, turn: db_api.Turn
 ) -> db_api.BulkResult:
-    return db_api.instance_mapping_import_batch(
-        context,
-        batch.mappings,
-        source=source,
-        last_mapping_id=batch.last_id,
-        unmappable=len(batch.problems),
-        turn=turn,
-    )
+    import_ = functools.partial(db_api.instance_mapping_import_batch, context, source=source)
+    problems = len(batch.problems)
+    try:
+        return import_(
+            [values for _, values in batch.mappings],
+            last_mapping_id=batch.last_id,
+            unmappable=problems + len(batch.invalid),
+            turn=turn,
+        )
+    except exception.InvalidInput:
+        # There is something in one of them that the mapping's database does not take.
+        turn(None)
+    total = db_api.BulkResult(created=0, existing=0, conflicts={})
+
+    def import_some(some: Sequence[tuple[int, db_api.Row]]) -> None:
+        result = import_([values for _, values in some], last_mapping_id=batch.first_id)
+        total['created'] += result['created']
+        total['existing'] += result['existing']
+        total['conflicts'].update(result['conflicts'])
+
+    def set_aside(refused: tuple[int, db_api.Row], error: exception.InvalidInput) -> None:
+        number, values = refused
+        uuid = values['instance_uuid']
+        batch.invalid.append(InvalidRow(number, uuid, uuid, str(error)))
+
+    apart.each(batch.mappings, import_some, set_aside)
+    import_([], last_mapping_id=batch.last_id, unmappable=problems + len(batch.invalid))
+    return total
 
 
 def _note(run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
-    problems = batch.problems + [
+    run.invalid += len(batch.invalid)
+    problems = [*map(str, batch.invalid), *batch.problems]
+    problems += [
         f'instance {uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()
     ]
     cells_run.warn(_WHERE, problems, run.conflicts)

@@ -124,25 +124,28 @@ def map_cell0(
     return cell, True
 
 
-def delete_cell(context: RequestContext, cell: CellMapping, *, force: bool = False) -> int:
+def delete_cell(
+    context: RequestContext, cell: CellMapping, *, force: bool = False, unasked: bool = False
+) -> int:
     """Remove a cell that has no live instances.
 
     :param force: also remove the mappings of its deleted instances
+    :param unasked: the same, and also where its database is gone or cannot be read, so that
+        nobody can say whether they are of live instances; not where it has any
     :returns: how many mappings were removed with it
-    :raises: CellHasInstances; CellHasMappings where *force* is not given; CellUnreachable
+    :raises: CellHasInstances; CellHasMappings where *force* is not given; CellCannotBeAsked
         where mappings are left and nobody can say whether they are of live instances
     """
     mapped = len(InstanceMappingList.get_by_cell_uuid(context, cell.uuid, limit=1)) > 0
     try:
-        if _has_live_instances(cell):
-            raise exception.CellHasInstances(cell=cell.identity)
+        _check_no_live_instances(context, cell)
+    except exception.CellHasInstances:
+        raise
     except exception.CellError as error:
-        if mapped or isinstance(error, exception.CellHasInstances):
-            raise
-        LOG.warning(
-            '%s. It has no mappings, and so is removed all the same.', str(error).rstrip('.')
-        )
-    if mapped and not force:
+        if mapped and not unasked:
+            raise exception.CellCannotBeAsked(cell=cell.identity, reason=str(error)) from error
+        LOG.warning('%s. It is removed all the same.', str(error).rstrip('.'))
+    if mapped and not force and not unasked:
         raise exception.CellHasMappings(cell=cell.identity)
     removed = sum(_remove_mappings(context, cell))
     cell.destroy()
@@ -206,11 +209,30 @@ def _default_cell0_connection(conf: cfg.ConfigOpts) -> str:
     return cell0.render_as_string(hide_password=False)
 
 
-def _has_live_instances(cell: CellMapping) -> bool:
-    if url.is_none(cell.database_connection):
-        return False
-    with database.connect(cell) as connection:
-        return Instances(connection, cell).has_live()
+def _check_no_live_instances(context: RequestContext, cell: CellMapping) -> None:
+    """:raises: CellHasInstances; another CellError where its database cannot tell"""
+    with database.connect(cell) as reader:
+        instances = Instances(reader, cell)
+        if instances.has_live():
+            raise exception.CellHasInstances(cell=cell.identity)
+        if instances.is_empty() and _has_live_mappings(context, cell):
+            raise exception.NotACellDatabase(
+                cell=cell.identity,
+                reason='it has no instances at all, not even deleted ones, while mappings to it '
+                'are not queued for delete: it may be a new one, or another one',
+            )
+
+
+def _has_live_mappings(context: RequestContext, cell: CellMapping) -> bool:
+    """Whether any mapping to a cell is not queued for delete."""
+    marker = None
+    while page := InstanceMappingList.get_by_cell_uuid(
+        context, cell.uuid, limit=_BATCH, marker=marker
+    ).objects:
+        if not all(mapping.queued_for_delete for mapping in page):
+            return True
+        marker = page[-1].instance_uuid
+    return False
 
 
 def _remove_mappings(context: RequestContext, cell: CellMapping) -> Iterator[int]:

@@ -138,4 +138,4 @@ def warn(where: str, problems: list[str], before: int) -> None:
         if number <= _MOST_WARNINGS:
             LOG.warning('Left as it is, in %s: %s', where, problem)
         elif number == _MOST_WARNINGS + 1:
-            LOG.warning('More conflicts in %s are counted and not shown', where)
+            LOG.warning('More of the kind in %s are counted and not shown', where)

@@ -279,8 +279,8 @@ class _Call(Generic[_T]):
         result = self._result_of(task.cell)
         if task.is_overdue:
             self._give_up(task)
-        elif self._settle(result):
-            _take_note(result, self._conf)
+        else:
+            self._settle(result)
 
     def _result_of(self, cell: CellMapping) -> Answer[_T] | Failure:
         try:
@@ -289,13 +289,14 @@ class _Call(Generic[_T]):
         except BaseException as error:
             return Failure(cell, error)
 
-    def _settle(self, result: Result[_T]) -> bool:
+    def _settle(self, result: Result[_T]) -> None:
         """Have this be the result of its cell, unless there is one."""
         with self._lock:
             if self._open.pop(result.cell.uuid, None) is None:
-                return False
-            self._come.put(result)
-            return True
+                return
+        # Whoever has the result finds what was made of it.
+        _take_note(result, self._conf)
+        self._come.put(result)
 
     def _patience(self) -> float | None:
         """For how many seconds no task is overdue; None where all have their results."""
@@ -314,13 +315,16 @@ class _Call(Generic[_T]):
             self._settle(_without_worker(task.cell))
             return
         reason = f'no answer within {self._seconds:g} s'
-        if self._settle(NoAnswer(task.cell, Why.TIMEOUT, reason)):
-            LOG.warning('Cell %s: %s', task.cell.identity, reason)
-            health.health().failed(task.cell, reason, self._conf)
+        self._settle(NoAnswer(task.cell, Why.TIMEOUT, reason))
 
 
-def _take_note(result: Answer[Any] | Failure, conf: cfg.ConfigOpts) -> None:
+def _take_note(result: Result[Any], conf: cfg.ConfigOpts) -> None:
     cell = result.cell
+    if isinstance(result, NoAnswer):
+        if result.why is Why.TIMEOUT:
+            LOG.warning('Cell %s: %s', cell.identity, result.reason)
+            health.health().failed(cell, result.reason, conf)
+        return
     if isinstance(result, Failure):
         is_foreseen = isinstance(result.error, exception.CellMapError)
         LOG.warning(

@@ -4,14 +4,13 @@
 import bisect
 from collections.abc import Callable, Sequence
 from concurrent import futures
-import contextlib
 import dataclasses
 import operator
 
-from nova_cellmap import exception
 from nova_cellmap.cells import database
-from nova_cellmap.cells.instances import Instance
 from nova_cellmap.cells.instances import Instances
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
@@ -21,11 +20,17 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 class Page:
     """What a side says of some instances, in the order of their uuids.
 
-    ``last`` is the last uuid; empty at the end of the side.
+    ``last`` is the uuid up to which was read. ``suspects`` are instances whose rows are to be
+    looked at one by one, and ``invalid`` are rows of which nobody can tell the instance: both are
+    of any place in that order. ``odd`` is how many rows they are.
     """
 
     last: str
-    facts: Sequence[db_api.Fact]
+    facts: Sequence[db_api.Fact] = ()
+    suspects: Sequence[str] = ()
+    invalid: Sequence[InvalidRow] = ()
+    odd: int = 0
+    is_end: bool = False
 
 
 class Stream:
@@ -43,19 +48,19 @@ class Stream:
         self.last = ''
         self.is_done = False
 
-    def fill(self) -> None:
-        """Have rows to take, if there are any left.
+    def fill(self) -> Page | None:
+        """Have rows to take, if there are any left; answer the page that they are from, once.
 
         :raises: what reading them raised
         """
         if self.is_done or not self._is_taken:
-            return
+            return None
         page = self._ahead.result()
-        if not page.last:
-            self.is_done = True
-            return
-        self._facts, self.last, self._is_taken = page.facts, page.last, False
-        self._ahead = self._read(page.last)
+        self.is_done = page.is_end
+        if not page.is_end:
+            self._facts, self.last, self._is_taken = page.facts, page.last, False
+            self._ahead = self._read(page.last)
+        return page
 
     def take(self, end: str) -> Sequence[db_api.Fact]:
         """The rows up to and with a uuid, which is not behind :attr:`last`."""
@@ -83,7 +88,7 @@ class MappingReader:
 
     def _page(self, last: str, limit: int) -> Page:
         facts = db_api.instance_mapping_scan(self._context, last, limit)
-        return Page(facts[-1][0] if facts else '', facts)
+        return Page(facts[-1][0], facts) if facts else Page(last, is_end=True)
 
 
 class CellReader:
@@ -95,38 +100,64 @@ class CellReader:
     def __init__(self, cell: CellMapping) -> None:
         self.cell = cell
         self._thread = futures.ThreadPoolExecutor(1)
-        self._stack = contextlib.ExitStack()
-        self._instances: Instances | None = None
+        self._reader = database.Reader(cell)
+        self._opened: Instances | None = None
+        # Up to which id the rows were read whose uuids are spelled otherwise; None at their end.
+        self._last_odd_id: int | None = 0
+        self._has_odd: bool | None = None
 
     def page(self, last: str, limit: int) -> 'futures.Future[Page]':
-        """What is behind a uuid, hidden rows left out."""
+        """What is behind a uuid, hidden rows left out.
+
+        The rows that are not in that order, since their uuids are spelled otherwise or are none,
+        come first.
+        """
         return self._thread.submit(self._page, last, limit)
 
-    def of(self, uuids: Sequence[str]) -> 'futures.Future[list[Instance]]':
-        """The rows of some instances, hidden ones too."""
-        return self._thread.submit(self._of, uuids)
+    def of(
+        self, uuids: Sequence[str], *, thoroughly: bool = False
+    ) -> 'futures.Future[list[Instance | InvalidRow]]':
+        """The rows of some instances, hidden ones too.
+
+        :param thoroughly: also those whose uuids are spelled as nobody would
+        """
+        return self._thread.submit(self._of, uuids, thoroughly)
 
     def close(self) -> None:
-        self._thread.submit(self._stack.close)
+        self._thread.submit(self._reader.close)
         self._thread.shutdown()
 
     def _page(self, last: str, limit: int) -> Page:
-        with database.errors_translated(self.cell):
-            facts = self._opened().facts_after(last, limit)
-        uuids = [uuid for uuid, _ in facts]
-        if uuids != sorted(uuids) or (uuids and uuids[0] <= last):
-            raise exception.CellUnreachable(
-                cell=self.cell.identity,
-                reason=f'the uuids of its instances are not in order, behind {last!r}',
-            )
-        return Page(uuids[-1] if uuids else '', facts)
+        if self._last_odd_id is not None:
+            return self._odd_page(last, limit)
+        said = self._instances.facts_after(last, limit)
+        if not said.facts:
+            return Page(last, is_end=True)
+        return Page(said.facts[-1][0], said.facts, said.suspects)
 
-    def _of(self, uuids: Sequence[str]) -> list[Instance]:
-        with database.errors_translated(self.cell):
-            return list(self._opened().of(uuids).values())
+    def _odd_page(self, last: str, limit: int) -> Page:
+        assert self._last_odd_id is not None
+        invalid = [] if self._last_odd_id else self._instances.without_an_id()
+        odd = self._instances.odd_after(self._last_odd_id, limit)
+        self._last_odd_id = odd and odd.last_id
+        suspects = []
+        if odd is not None:
+            self._has_odd = True
+            suspects += [each.uuid for each in odd.instances if not each.hidden]
+            invalid += odd.invalid
+        suspects += [each.uuid for each in invalid if each.uuid is not None]
+        nobodys = [each for each in invalid if each.uuid is None]
+        return Page(last, suspects=suspects, invalid=nobodys, odd=len(suspects) + len(nobodys))
 
-    def _opened(self) -> Instances:
-        if self._instances is None:
-            connection = self._stack.enter_context(database.connect(self.cell))
-            self._instances = Instances(connection, self.cell)
-        return self._instances
+    def _of(self, uuids: Sequence[str], thoroughly: bool) -> list[Instance | InvalidRow]:
+        if self._has_odd is None:
+            self._has_odd = self._instances.has_odd()
+        return self._instances.of(
+            uuids, spelled=self._has_odd, thoroughly=self._has_odd and thoroughly
+        )
+
+    @property
+    def _instances(self) -> Instances:
+        if self._opened is None:
+            self._opened = Instances(self._reader, self.cell)
+        return self._opened

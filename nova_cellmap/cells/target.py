@@ -13,7 +13,6 @@ import contextlib
 import os
 from typing import Any, TypeVar
 
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import context as contexts
@@ -21,7 +20,11 @@ from nova_cellmap import exception
 from nova_cellmap.cells import connections
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import errors
+from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
+
+# The connection can be used no more, through no fault of what was asked.
+_IS_GONE = (Kind.LOST, Kind.UNUSABLE)
 
 _Context = TypeVar('_Context', bound=RequestContext)
 
@@ -118,12 +121,14 @@ class _Cell:
     def _block(self, mode: Any, commits: bool) -> Iterator[sa.Connection]:
         reached = ended = False
         try:
-            with mode.connection.using(self._context) as connection:
+            with contextlib.ExitStack() as stack:
+                with errors.connecting():
+                    connection = stack.enter_context(mode.connection.using(self._context))
                 reached = True
                 yield connection
                 ended = True
         except errors.DRIVER as error:
-            if reached and not isinstance(error, db_exc.DBConnectionError):
+            if reached and errors.kind_of(error) not in _IS_GONE:
                 raise
             reason = errors.reason(error)
             if ended and commits:

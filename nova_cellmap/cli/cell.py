@@ -198,15 +198,15 @@ class DeleteCell(base.Command):
         1: 'there is no such cell',
         3: 'it has instances that are not deleted',
         4: 'mappings of deleted instances are left, and --force was not given',
-        5: 'mappings are left, and its database cannot be asked for live instances',
+        5: 'mappings are left, its database cannot be asked for live instances, and --unasked '
+        'was not given',
     }
     statuses = {
         exception.CellMappingNotFound: 1,
         exception.CellHasInstances: 3,
         exception.CellHasMappings: 4,
         exception.CellMappingInUse: 4,
-        exception.CellUnreachable: 5,
-        exception.NotACellDatabase: 5,
+        exception.CellCannotBeAsked: 5,
     }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -217,6 +217,13 @@ class DeleteCell(base.Command):
             action='store_true',
             help='Remove the mappings of its deleted instances with it.',
         )
+        parser.add_argument(
+            '--unasked',
+            action='store_true',
+            help='Remove its mappings with it also where it has no database, or one that cannot '
+            'be read: nobody can tell then whether they are of live instances. Where it can be '
+            'read and has live ones, the cell is kept all the same.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
@@ -224,7 +231,9 @@ class DeleteCell(base.Command):
 
         context = self.context
         cell = registration.get_cell(context, parsed_args.cell)
-        removed = registration.delete_cell(context, cell, force=parsed_args.force)
+        removed = registration.delete_cell(
+            context, cell, force=parsed_args.force, unasked=parsed_args.unasked
+        )
         self.say(f'Removed cell {cell.identity} and {removed} mappings.')
 
 

@@ -58,11 +58,21 @@ class MapInstances(base.ShowOne):
     exit_statuses = {
         0: 'all instances of the cell are mapped to it',
         1: 'there are more to map: run it again',
-        2: 'all were read, and some are mapped to another cell or have no project',
+        2: 'all were read, and some are mapped to another cell, or of some rows no mapping can be '
+        'made: standard error names them',
         base.Status.NO_INPUT: 'there is no such cell',
         _NO_NUMBER: 'a number is not a positive one',
     }
-    columns = ('cell_uuid', 'cell_name', 'created', 'existing', 'conflicts', 'hidden', 'all_done')
+    columns = (
+        'cell_uuid',
+        'cell_name',
+        'created',
+        'existing',
+        'conflicts',
+        'invalid_rows',
+        'hidden',
+        'all_done',
+    )
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -97,6 +107,7 @@ class MapInstances(base.ShowOne):
                 run.created,
                 run.existing,
                 run.conflicts,
+                run.invalid,
                 run.hidden,
                 run.done,
             ),
@@ -122,6 +133,7 @@ class VerifyInstance(base.Command):
         exception.InstanceMappingNotFound: 1,
         exception.CellUnreachable: 5,
         exception.NotACellDatabase: 5,
+        exception.InvalidCellRow: 5,
     }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -195,7 +207,7 @@ class ShowInstance(base.ShowOne):
         try:
             found = lookup.find_instance(context, mapping)
             self.status, words = _verdict(found)
-        except (exception.CellUnreachable, exception.NotACellDatabase) as error:
+        except exception.CellError as error:
             found = lookup.Found(mapping)
             self.status, words = 5, f'is mapped, but: {error}'
         if self.status == 3:

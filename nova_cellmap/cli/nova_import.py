@@ -42,6 +42,7 @@ class ImportNova(base.ShowOne):
         'created',
         'existing',
         'conflicts',
+        'invalid_rows',
         'all_done',
     )
 
@@ -85,6 +86,7 @@ class ImportNova(base.ShowOne):
                 run.created,
                 run.existing,
                 run.conflicts,
+                run.invalid,
                 run.done,
             ),
         )

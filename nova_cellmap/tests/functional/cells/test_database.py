@@ -31,9 +31,9 @@ class _Case(cells_base.TestCase):
         return str(error)
 
     def count(self, cell: CellMapping, table: str = 'instances') -> int:
-        with database.connect(cell) as connection:
-            rows = connection.execute(sa.select(sa.text('id')).select_from(sa.table(table)))
-            return len(rows.all())
+        with database.connect(cell) as reader:
+            query = sa.select(sa.text('id')).select_from(sa.table(table))
+            return len(reader.rows(query, 100))
 
 
 @base.on_each_database
@@ -44,10 +44,10 @@ class Connect(_Case):
 
     def test_each_statement_sees_what_was_committed_before_it(self) -> None:
         query = sa.select(sa.func.count()).select_from(sa.table('instances'))
-        with database.connect(self.cell) as connection:
-            self.assertEqual(0, connection.execute(query).scalar_one())
+        with database.connect(self.cell) as reader:
+            self.assertEqual([(0,)], reader.rows(query, 1))
             nova_cell.add(self.nova)
-            self.assertEqual(1, connection.execute(query).scalar_one())
+            self.assertEqual([(1,)], reader.rows(query, 1))
 
     def test_a_statement_that_fails_says_so(self) -> None:
         error = self.assertRaises(exception.CellUnreachable, self.count, self.cell, 'nosuch')
@@ -113,7 +113,7 @@ class Urls(_Case):
         self.assertIn('nosuch', self.reason(cell))
 
     def test_a_host_that_says_nothing(self) -> None:
-        self.useFixture(fixtures.MonkeyPatch('nova_cellmap.cells.database._READ_TIMEOUT', 1))
+        self.conf.set_override('read_timeout', 1, 'cells')
         url = servers.mariadb_at(servers.silent_port(self))
         self.assertIn('timed out', self.reason(self.cell_at(url)))
 

@@ -274,22 +274,47 @@ class DeleteCell(_Case):
             self.unreachable(),
             self.make_cell(name='odd', database_connection=cells_base.url_of(self.new_database())),
         )
-        for cell, error in (
-            (lost, exception.CellUnreachable),
-            (odd, exception.NotACellDatabase),
-        ):
+        for cell in (lost, odd):
             self.map(cell)
             for force in (False, True):
-                self.assert_refused(error, self.delete, cell, force=force)
+                message = self.assert_refused(
+                    exception.CellCannotBeAsked, self.delete, cell, force=force
+                )
+                self.assertIn('--unasked', message)
 
     def test_a_cell_without_mappings_that_cannot_be_asked_is_removed(self) -> None:
         self.assertEqual(0, self.delete(self.unreachable()))
 
-    def test_a_cell_without_a_database_has_no_live_instances(self) -> None:
+    def test_a_cell_without_a_database_cannot_say_what_lives(self) -> None:
         cell = self.make_cell(name='none')
         self.map(cell)
-        self.assert_refused(exception.CellHasMappings, self.delete, cell)
-        self.assertEqual(1, self.delete(cell, force=True))
+        for force in (False, True):
+            message = self.assert_refused(
+                exception.CellCannotBeAsked, self.delete, cell, force=force
+            )
+            self.assertIn('it has none', message)
+        self.assertEqual(1, len(self.mapped()))
+        self.assertEqual(1, self.delete(cell, unasked=True))
+
+    def test_a_cell_that_can_be_asked_is_asked(self) -> None:
+        nova_cell.add(self.nova)
+        self.map(self.cell)
+        self.assert_refused(exception.CellHasInstances, self.delete, unasked=True)
+
+    def test_a_template_that_nothing_fills_cannot_say_what_lives(self) -> None:
+        cell = self.make_cell(
+            name='t', database_connection='mysql+pymysql://nova:sekret@{hostname9}/nova'
+        )
+        self.map(cell)
+        self.assert_refused(exception.CellCannotBeAsked, self.delete, cell, force=True)
+
+    def test_an_empty_database_may_be_another_one(self) -> None:
+        self.map(self.cell)
+        message = self.assert_refused(exception.CellCannotBeAsked, self.delete, force=True)
+        self.assertIn('no instances at all', message)
+        # All archived, and the mappings say so.
+        self.execute(models.instance_mapping.update().values(queued_for_delete=True))
+        self.assertEqual(1, self.delete(force=True))
 
     def test_the_resume_point_goes_with_the_cell(self) -> None:
         row = {'cell_uuid': self.cell.uuid, 'last_instance_id': 7}

@@ -36,7 +36,8 @@ class MapInstances(_Case):
         nova_cell.add(self.nova, hidden=True)
         outcome = self.assert_succeeds(*self.command, 'cell1', '-f', 'json')
         expected = {'cell_uuid': self.cell.uuid, 'cell_name': 'cell1', 'created': 4}
-        expected |= {'existing': 0, 'conflicts': 0, 'hidden': 1, 'all_done': True}
+        expected |= {'existing': 0, 'conflicts': 0, 'invalid_rows': 0}
+        expected |= {'hidden': 1, 'all_done': True}
         self.assertEqual(expected, outcome.json)
         self.assertEqual(set(cells_base.instances_in(self.nova)), set(self.mapped()))
 

@@ -25,7 +25,7 @@ class ImportNova(base.TestCase):
     def test_0_where_all_stand_here(self) -> None:
         outcome = self.assert_succeeds(*self.command, self.url, '-f', 'json')
         expected = {'cells_created': 1, 'cells_existing': 0, 'cell_conflicts': 0, 'created': 4}
-        expected |= {'existing': 0, 'conflicts': 0, 'all_done': True}
+        expected |= {'existing': 0, 'conflicts': 0, 'invalid_rows': 0, 'all_done': True}
         self.assertEqual(expected, outcome.json)
         self.assertEqual(4, len(self.mapped()))
 
