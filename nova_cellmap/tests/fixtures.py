@@ -32,6 +32,10 @@ _VARIABLES = {
 }
 
 
+# What the URLs of the tests' own servers have, and cells share with them.
+MORE_URL_PARAMETERS = ['ssl_disabled']
+
+
 class Database(fixtures.Fixture):
     """An empty database, which is gone afterwards.
 
@@ -62,6 +66,7 @@ class Database(fixtures.Fixture):
         made = conf.new(args=[], config_files=[])
         for option, value in {'connection': self.url, **overrides}.items():
             made.set_override(option, value, group='api_database')
+        made.set_override('more_url_parameters', MORE_URL_PARAMETERS, group='cells')
         return made
 
     def engine(self) -> sa.Engine:
@@ -128,6 +133,7 @@ class Conductor(fixtures.Fixture):
         groups: dict[str, dict[str, Any]] = {
             'DEFAULT': {'transport_url': _server_url('rabbitmq'), 'rpc_response_timeout': 30},
             'api_database': {'connection': self.database.url},
+            'cells': {'more_url_parameters': ','.join(MORE_URL_PARAMETERS)},
             # Of its own: the tests of other processes have conductors too.
             'conductor': {
                 'topic': f'conductor-{uuid.uuid4().hex}',

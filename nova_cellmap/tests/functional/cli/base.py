@@ -16,6 +16,7 @@ import fixtures
 
 from nova_cellmap.cli import manage
 from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests import fixtures as test_fixtures
 from nova_cellmap.tests.functional.cells import base as cells_base
 
 # The password in every URL of these tests; no program ever prints it.
@@ -115,7 +116,11 @@ class TestCase(CommandTestCase, cells_base.TestCase):
         self.configure()
 
     def configure(self, **groups: Mapping[str, Any]) -> None:
-        super().configure(**{'api_database': {'connection': self.database.url}, **groups})
+        ours: dict[str, Mapping[str, Any]] = {
+            'api_database': {'connection': self.database.url},
+            'cells': {'more_url_parameters': ','.join(test_fixtures.MORE_URL_PARAMETERS)},
+        }
+        super().configure(**{**ours, **groups})
 
 
 def _stream(errors: str) -> io.TextIOWrapper:
