@@ -1010,8 +1010,12 @@ def instance_mapping_update_bulk(
     )
 
 
-# What another writer may have changed in a mapping since it was seen.
-_SEEN = ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
+# What another writer may have changed in a mapping since it was seen: whatever is not the row's.
+_SEEN = tuple(
+    name
+    for name in MAPPING_COLUMNS
+    if name not in ('id', 'instance_uuid', 'created_at', 'updated_at')
+)
 
 
 def _update_alike(context: Connected, uuids: list[str], values: Row, seen: Row) -> int:
@@ -1154,8 +1158,21 @@ def _create_or_place(context: Connected, rows: list[Row], all_new: bool) -> Bulk
 
 def _complete(values: Mapping[str, Any]) -> Row:
     """The row of a new mapping; all have the same columns, but perhaps for ``created_at``."""
-    defaults: Row = {'cell_uuid': None, 'user_id': None, 'queued_for_delete': False}
-    return defaults | _known(_CREATABLE, values, required=_MAPPING_REQUIRED)
+    return _DEFAULTS | _known(_CREATABLE, values, required=_MAPPING_REQUIRED)
+
+
+def _default(column: sa.Column[Any]) -> Any:
+    """What the database would put in: bulk_insert names each column."""
+    if column.server_default is None:
+        return None
+    return {'false': False, '0': 0}[str(getattr(column.server_default, 'arg', None))]
+
+
+_DEFAULTS: Row = {
+    column.name: _default(column)
+    for column in _mappings.columns
+    if column.name in _CREATABLE - {*_MAPPING_REQUIRED, 'created_at'}
+}
 
 
 def _insert_new(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, int]:

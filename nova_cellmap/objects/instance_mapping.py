@@ -129,6 +129,21 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         return self
 
     @classmethod
+    def from_values(cls, context: RequestContext, values: Mapping[str, Any]) -> Self:
+        """The object, unchanged, of the values of fields.
+
+        None is not set where the field cannot be None, and neither is what is missing.
+        """
+        known = {
+            name: value
+            for name, value in values.items()
+            if value is not None or cls.fields[name].nullable
+        }
+        self = cls(context, **known)
+        self.obj_reset_changes()
+        return self
+
+    @classmethod
     def _from_columns_by_library(
         cls,
         context: RequestContext,
@@ -136,18 +151,16 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         cell: 'cell_mapping.CellMapping | None',
     ) -> Self:
         row = dict(zip(db_api.MAPPING_COLUMNS, columns, strict=True))
-        values = {
-            **row,
-            'created_at': base.as_utc(row['created_at']),
-            'updated_at': base.as_utc(row['updated_at']),
-            'cell_mapping': cell,
-            'queued_for_delete': bool(row['queued_for_delete']),
-        }
-        if row['user_id'] is None:
-            del values['user_id']
-        self = cls(context, **values)
-        self.obj_reset_changes()
-        return self
+        return cls.from_values(
+            context,
+            {
+                **row,
+                'created_at': base.as_utc(row['created_at']),
+                'updated_at': base.as_utc(row['updated_at']),
+                'cell_mapping': cell,
+                'queued_for_delete': bool(row['queued_for_delete']),
+            },
+        )
 
     @classmethod
     @base.remotable
@@ -345,7 +358,9 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         data = cls._obj_primitive_field(primitive, 'data')
         if 'rows' not in data:
             return super()._obj_from_primitive(context, objver, primitive)
-        self = cls._of(context, wire.unpack(context, data))
+        members: Any = base.VersionedObjectRegistry.obj_classes()[InstanceMapping.obj_name()][0]
+        version = cls.child_versions.get(objver)
+        self = cls._of(context, wire.unpack(context, data, members, version))
         self.VERSION = objver
         return self
 

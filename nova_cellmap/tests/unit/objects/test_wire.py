@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nova_cellmap import objects
 from nova_cellmap.objects import base
 from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests import samples
 
 _TIMES = st.none() | st.datetimes(
     min_value=datetime.datetime(1970, 1, 2), timezones=st.just(datetime.UTC)
@@ -85,6 +86,20 @@ class Wire(tests_base.TestCase):
             }
             for member in mappings
         ]
+
+    def test_every_field_travels_in_rows(self) -> None:
+        sent = unchanged(
+            objects.InstanceMappingList(
+                objects=[samples.whole_mapping(number=number) for number in range(4)]
+            )
+        )
+        wire = json.loads(json.dumps(sent.obj_to_primitive()))
+        self.assertIn('rows', wire['nova_cellmap_object.data'])
+        arrived = base.CellMapObjectSerializer().deserialize_entity(None, wire)
+        self.assertEqual(self.shown(sent), self.shown(arrived))
+        for one, other in zip(sent, arrived, strict=True):
+            for name in objects.InstanceMapping.fields:
+                self.assertEqual(getattr(one, name), getattr(other, name), name)
 
     def test_each_cell_travels_once(self) -> None:
         wire = json.dumps(self.many(1000).obj_to_primitive())
