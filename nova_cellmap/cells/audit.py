@@ -255,7 +255,7 @@ class Audit:
         # before it shows it in the other: both were read, but not at one moment.
         self._look_for_cells()
         cases = [case for case in cases if not case.has(Kind.ORPHANED)]
-        return cases + self._judge_once(orphaned, thoroughly=True)
+        return cases + self._judge_once(orphaned)
 
     def _look_for_cells(self) -> None:
         for cell in CellMappingList.get_all(self._context):
@@ -267,7 +267,7 @@ class Audit:
             elif cell.uuid not in self._readers:
                 self._open(cell)
 
-    def _judge_once(self, uuids: Sequence[str], thoroughly: bool = False) -> list[Case]:
+    def _judge_once(self, uuids: Sequence[str]) -> list[Case]:
         cases: list[Case] = []
         for _ in range(_ATTEMPTS):
             if not uuids:
@@ -275,7 +275,7 @@ class Audit:
             # The cells are read between two looks at the mapping. Where it did not change, what
             # it says held while each of the cells was read.
             before = self._mapped(uuids)
-            rows, invalid = self._rows(uuids, thoroughly)
+            rows, invalid = self._rows(uuids)
             after = self._mapped(uuids)
             steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
             cases += [
@@ -296,10 +296,10 @@ class Audit:
         rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
         return {row['instance_uuid']: row for row in rows}
 
-    def _rows(self, uuids: Sequence[str], thoroughly: bool) -> tuple[_Rows, _InvalidRows]:
+    def _rows(self, uuids: Sequence[str]) -> tuple[_Rows, _InvalidRows]:
         """By instance, the rows that are not hidden, by cell; and those that are invalid."""
         asked = {
-            uuid: reader.of(uuids, thoroughly=thoroughly)
+            uuid: reader.of(uuids)
             for uuid, reader in self._readers.items()
             if uuid not in self.errors
         }

@@ -59,6 +59,24 @@ class Said(NamedTuple):
     suspects: list[str]
 
 
+class OddSpellings(NamedTuple):
+    """How a cell spells uuids otherwise than the mapping does, if there ``are_any``.
+
+    ``strange`` are those that are not spelled in one of the usual other ways, by what they are.
+    """
+
+    are_any: bool
+    strange: dict[str, list[str]]
+
+    def note(self, spelled: Any) -> None:
+        uuid = uuids.canonical(spelled)
+        if uuid is not None and spelled not in uuids.spellings(uuid):
+            self.strange.setdefault(uuid, []).append(spelled)
+
+    def of(self, uuid: str) -> list[str]:
+        return uuids.spellings(uuid) + self.strange.get(uuid, [])
+
+
 class Instances:
     """The ``instances`` table of a cell, in the shape that its Nova release gave it.
 
@@ -143,30 +161,35 @@ class Instances:
         instances, invalid = _sorted_out(found)
         return Page(found[-1][0], len(found), instances, invalid)
 
-    def has_odd(self) -> bool:
-        """Whether there is any of these."""
-        query = sa.select(self._table.c.id).where(self._is_odd()).limit(1)
-        return bool(self._rows(query, 1))
+    def odd_spellings(self) -> OddSpellings:
+        """How the uuids of all those rows are spelled; the whole table is looked through."""
+        found = OddSpellings(False, {})
+        uuid = self._table.c.uuid
+        last_id = 0
+        while True:
+            query = sa.select(self._table.c.id, uuid).where(self._is_odd())
+            query = query.where(self._table.c.id > last_id).order_by(self._table.c.id)
+            some = self._rows(query.limit(_CHUNK), _CHUNK)
+            if not some:
+                return found
+            self._check_ids([last_id, *(row[0] for row in some)])
+            last_id = some[-1][0]
+            found = OddSpellings(True, found.strange)
+            for _, spelled in some:
+                found.note(rows.text_of(spelled))
 
     def of(
-        self, wanted: Collection[str], *, spelled: bool = False, thoroughly: bool = False
+        self, wanted: Collection[str], odd: OddSpellings | None = None
     ) -> list[Instance | InvalidRow]:
         """The rows of up to a thousand instances; deleted and hidden ones too.
 
-        :param spelled: also those whose uuid is spelled in one of the usual other ways
-        :param thoroughly: also those in which it is spelled in any other way, for which the
-            whole table has to be looked through
+        :param odd: how else uuids are spelled in this table
         """
         column = self._table.c.uuid
         found = self._of(wanted, lambda some: column.in_(some))
-        missing = set(wanted) - {each.uuid for each in found}
-        if spelled and missing:
-            forms = [form for uuid in missing for form in uuids.spellings(uuid)]
+        if odd is not None and odd.are_any:
+            forms = [form for uuid in wanted for form in odd.of(uuid)]
             found += self._of(forms, lambda some: column.in_(some))
-            missing -= {each.uuid for each in found}
-        if thoroughly and missing:
-            plain = [uuid.replace('-', '') for uuid in missing]
-            found += self._of(plain, lambda some: rows.digits(column).in_(some))
         if not {each.uuid for each in found} <= {*wanted, None}:
             raise self._misread('it sent rows of other instances than it was asked for')
         return _each_once(found)
@@ -174,8 +197,10 @@ class Instances:
     def get(self, uuid: str) -> Instance | InvalidRow | None:
         """The row of an instance, also where it is deleted or hidden."""
         found = self.of([uuid])
-        if not found and self.has_odd():
-            found = self.of([uuid], spelled=True, thoroughly=True)
+        if not found:
+            # Without an index: only what is not there in the form that it should have.
+            digits = rows.digits(self._table.c.uuid)
+            found = _each_once(self._of([uuid.replace('-', '')], lambda some: digits.in_(some)))
         return found[0] if found else None
 
     def describe(self, instance: Instance) -> dict[str, Any]:

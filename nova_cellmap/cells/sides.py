@@ -9,6 +9,7 @@ import operator
 
 from nova_cellmap.cells import database
 from nova_cellmap.cells.instances import Instances
+from nova_cellmap.cells.instances import OddSpellings
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
@@ -104,7 +105,7 @@ class CellReader:
         self._opened: Instances | None = None
         # Up to which id the rows were read whose uuids are spelled otherwise; None at their end.
         self._last_odd_id: int | None = 0
-        self._has_odd: bool | None = None
+        self._odd: OddSpellings | None = None
 
     def page(self, last: str, limit: int) -> 'futures.Future[Page]':
         """What is behind a uuid, hidden rows left out.
@@ -114,14 +115,9 @@ class CellReader:
         """
         return self._thread.submit(self._page, last, limit)
 
-    def of(
-        self, uuids: Sequence[str], *, thoroughly: bool = False
-    ) -> 'futures.Future[list[Instance | InvalidRow]]':
-        """The rows of some instances, hidden ones too.
-
-        :param thoroughly: also those whose uuids are spelled as nobody would
-        """
-        return self._thread.submit(self._of, uuids, thoroughly)
+    def of(self, uuids: Sequence[str]) -> 'futures.Future[list[Instance | InvalidRow]]':
+        """The rows of some instances, hidden ones too."""
+        return self._thread.submit(self._of, uuids)
 
     def close(self) -> None:
         self._thread.submit(self._reader.close)
@@ -142,19 +138,16 @@ class CellReader:
         self._last_odd_id = odd and odd.last_id
         suspects = []
         if odd is not None:
-            self._has_odd = True
             suspects += [each.uuid for each in odd.instances if not each.hidden]
             invalid += odd.invalid
         suspects += [each.uuid for each in invalid if each.uuid is not None]
         nobodys = [each for each in invalid if each.uuid is None]
         return Page(last, suspects=suspects, invalid=nobodys, odd=len(suspects) + len(nobodys))
 
-    def _of(self, uuids: Sequence[str], thoroughly: bool) -> list[Instance | InvalidRow]:
-        if self._has_odd is None:
-            self._has_odd = self._instances.has_odd()
-        return self._instances.of(
-            uuids, spelled=self._has_odd, thoroughly=self._has_odd and thoroughly
-        )
+    def _of(self, uuids: Sequence[str]) -> list[Instance | InvalidRow]:
+        if self._odd is None:
+            self._odd = self._instances.odd_spellings()
+        return self._instances.of(uuids, self._odd)
 
     @property
     def _instances(self) -> Instances:

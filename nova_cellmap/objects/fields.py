@@ -6,20 +6,19 @@ never comes to be, whichever database is behind it.
 """
 
 import datetime
-import re
 from typing import Any
-import uuid
 
 from oslo_utils import strutils
 from oslo_versionedobjects import fields
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap import uuids
 
 # What the widest string columns hold.
 MAX_LENGTH = 255
 # A uuid as the tables spell it.
-UUID_FORM = re.compile('[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
+UUID_FORM = uuids.FORM
 
 
 def canonical_uuid(value: Any) -> str:
@@ -29,10 +28,7 @@ def canonical_uuid(value: Any) -> str:
     """
     if type(value) is str and UUID_FORM.fullmatch(value):
         return value
-    try:
-        return str(uuid.UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        return str(value)
+    return uuids.canonical(str(value)) or str(value)
 
 
 def required_text(name: str, value: Any) -> str:
@@ -54,10 +50,10 @@ class UUID(fields.UUID):
     def coerce(obj: Any, attr: str, value: Any) -> str:
         if type(value) is str and UUID_FORM.fullmatch(value):
             return value
-        try:
-            return str(uuid.UUID(str(value)))
-        except ValueError:
-            raise ValueError(f'{attr}: {value!r} is not a uuid') from None
+        found = uuids.canonical(str(value))
+        if found is None:
+            raise ValueError(f'{attr}: {value!r} is not a uuid')
+        return found
 
 
 class Text(fields.String):
