@@ -4,7 +4,6 @@
 import argparse
 from collections.abc import Iterator, Mapping
 import contextlib
-import enum
 import functools
 from importlib import metadata
 import itertools
@@ -33,6 +32,7 @@ from nova_cellmap import private_files
 from nova_cellmap import version
 from nova_cellmap.cli import formats
 from nova_cellmap.cli import streams
+from nova_cellmap.cli.statuses import Status as Status
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -47,18 +47,6 @@ _RELATIVE_SQLITE = re.compile('sqlite(?:[+][a-z]+)?:///[^/:?]')
 
 # As a shell says it of a program that the signal has ended.
 _SIGPIPE = 128 + signal.SIGPIPE
-
-
-class Status(enum.IntEnum):
-    """Exit statuses that every command may have; a command's own come first.
-
-    Those of sysexits.h, so that none is taken for a command's own.
-    """
-
-    USAGE = 64  # a wrong command, option, value or configuration
-    NO_INPUT = 66  # what the command names is not there
-    UNAVAILABLE = 69  # a database, a cell or the broker cannot be reached, or does not serve
-    UNFORESEEN = 255
 
 
 _STATUSES: Mapping[type[Exception], int] = {

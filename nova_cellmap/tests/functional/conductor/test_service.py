@@ -191,7 +191,7 @@ class ProcessSqlite(_Case):
             started.append((process, told))
         for process, told in started:
             _, err = process.communicate(timeout=60)
-            self.assertEqual(1, process.returncode, err)
+            self.assertEqual(64, process.returncode, err)
             self.assertIn('nova-cellmap-conductor: ', err)
             self.assertIn(told, err)
             for hidden in ('Traceback', 'sekret', "'sek'"):
