@@ -161,26 +161,40 @@ class InstanceMappingList14(InstanceMappingList13):
     create_bulk = _of_class('create_bulk')
 
 
-class CellMapping13(_Object, objects.CellMapping):
+def _after(cls: Any) -> str:
+    """The version that comes after that of a class."""
+    major, minor = cls.VERSION.split('.')
+    return f'{major}.{int(minor) + 1}'
+
+
+class CellMapping99(_Object, objects.CellMapping):
     """A release from now: with one more field."""
 
-    VERSION = '1.3'
+    VERSION = _after(objects.CellMapping)
     fields = {'region': fields.StringField(nullable=True)}
 
 
-class InstanceMapping15(_Object, objects.InstanceMapping):
+class InstanceMapping99(_Object, objects.InstanceMapping):
     """A release from now: with one more field."""
 
-    VERSION = '1.5'
+    VERSION = _after(objects.InstanceMapping)
     fields = {'zone': fields.StringField(nullable=True)}
-    obj_relationships = {'cell_mapping': [('1.4', '1.2'), ('1.5', '1.3')]}
+    obj_relationships = {
+        'cell_mapping': [
+            *objects.InstanceMapping.obj_relationships['cell_mapping'],
+            (VERSION, CellMapping99.VERSION),
+        ]
+    }
 
 
-class InstanceMappingList16(_Object, objects.InstanceMappingList):
+class InstanceMappingList99(_Object, objects.InstanceMappingList):
     """A release from now: with one more method, and one that takes more."""
 
-    VERSION = '1.6'
-    child_versions = {**objects.InstanceMappingList.child_versions, '1.6': '1.5'}
+    VERSION = _after(objects.InstanceMappingList)
+    child_versions = {
+        **objects.InstanceMappingList.child_versions,
+        VERSION: InstanceMapping99.VERSION,
+    }
 
     @classmethod
     @base.remotable
@@ -208,7 +222,7 @@ OLD = (
     (CellMapping11, CellMappingList12, InstanceMapping13, InstanceMappingList13),
     (CellMapping12, CellMappingList13, InstanceMapping14, InstanceMappingList14),
 )
-NEW = (CellMapping13, objects.CellMappingList, InstanceMapping15, InstanceMappingList16)
+NEW = (CellMapping99, objects.CellMappingList, InstanceMapping99, InstanceMappingList99)
 
 
 class Client(fixtures.Fixture):

@@ -391,14 +391,15 @@ class BackportsSqlite(_Case):
                 sent,
             )
         self.assertIn(
-            'Version 1.4 of nova_cellmap.InstanceMapping is not supported, '
+            f'Version {objects.InstanceMapping.VERSION} of nova_cellmap.InstanceMapping '
+            'is not supported, '
             'supported version is 1.0',
             str(error),
         )
 
     def test_the_conductor_cannot_take_down_what_is_too_new_for_itself_and_says_so(self) -> None:
         sent = self.make_mapping().obj_to_primitive()
-        sent['nova_cellmap_object.version'] = '1.5'
+        sent['nova_cellmap_object.version'] = '1.999'
         with self.old_client(old_versions.OLD[-1]):
             error = self.assertRaises(
                 library_exception.IncompatibleObjectVersion,
@@ -406,7 +407,7 @@ class BackportsSqlite(_Case):
                 self.context,
                 sent,
             )
-        self.assertIn('supported version is 1.4', str(error))
+        self.assertIn(f'supported version is {objects.InstanceMapping.VERSION}', str(error))
 
 
 class NewerSqlite(_Case):
@@ -425,7 +426,7 @@ class NewerSqlite(_Case):
         with self.newer_client() as (cell_class, cells_class, mapping_class, list_class):
             found = mapping_class.get_by_instance_uuid(self.context, self.uuids[0])
             self.assertIs(mapping_class, type(found))
-            self.assertEqual('1.4', found.VERSION)
+            self.assertEqual(objects.InstanceMapping.VERSION, found.VERSION)
             self.assertNotIn('zone', found)
             self.assertEqual(self.cell['uuid'], found.cell_mapping.uuid)
             self.assertIs(cell_class, type(found.cell_mapping))

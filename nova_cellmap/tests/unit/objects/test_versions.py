@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every version that an object ever had, and what it looks like on the wire."""
 
+import pathlib
+import re
 from typing import Any
 
 from oslo_versionedobjects import base as library
 from oslo_versionedobjects import fixture
 
 from nova_cellmap import objects
+from nova_cellmap.db import migration
+from nova_cellmap.db import models
 from nova_cellmap.objects import base
 from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests import samples
 
 # What an object looks like to others: its fields and the signatures of its remotable
 # methods. Where one of these changes, so must the object's VERSION: add a comment with
@@ -71,19 +76,13 @@ def whole_cell() -> objects.CellMapping:
 
 
 def whole_mapping(**values: Any) -> objects.InstanceMapping:
-    return objects.InstanceMapping(
-        **{
-            'id': 2**40,
-            'instance_uuid': '00000000-0000-4000-8000-000000000002',
-            'cell_mapping': whole_cell(),
-            'project_id': 'project',
-            'user_id': 'user',
-            'queued_for_delete': True,
-            'created_at': None,
-            'updated_at': None,
-            **values,
-        }
-    )
+    """All of whose fields are set, and changed."""
+    fields = objects.InstanceMapping.fields
+    set_ = {name: samples.value(field, 1) for name, field in fields.items() if name not in _CELLS}
+    return objects.InstanceMapping(**{**set_, 'cell_mapping': whole_cell(), **values})
+
+
+_CELLS = ('cell_mapping', 'cell_uuid')
 
 
 class Fingerprints(tests_base.TestCase):
@@ -125,11 +124,12 @@ class Shapes(tests_base.TestCase):
 
     def test_a_mapping_takes_its_cell_down_as_the_manifest_says(self) -> None:
         for version, fields in SHAPES['CellMapping'].items():
+            today = objects.InstanceMapping.VERSION
             manifest = {
-                'nova_cellmap.InstanceMapping': '1.4',
+                'nova_cellmap.InstanceMapping': today,
                 'nova_cellmap.CellMapping': version,
             }
-            primitive = whole_mapping().obj_to_primitive('1.4', manifest)
+            primitive = whole_mapping().obj_to_primitive(today, manifest)
             cell = data(primitive)['cell_mapping']
             self.assertEqual(version, cell['nova_cellmap_object.version'])
             self.assertEqual(fields, set(data(cell)))
@@ -162,3 +162,30 @@ class Shapes(tests_base.TestCase):
 def data(primitive: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = primitive['nova_cellmap_object.data']
     return fields
+
+
+class Documentation(tests_base.TestCase):
+    def test_each_version_has_a_row(self) -> None:
+        text = (_ROOT / 'doc/source/user/versions.rst').read_text(encoding='utf-8')
+        for name in objects.__all__:
+            rows = text.partition(f'   * - ``{name}``\n')[2].partition('   * - ``')[0]
+            versions = re.findall(r'^     - (1\.\d+)$', rows, re.MULTILINE)
+            minor = int(getattr(objects, name).VERSION.split('.')[1])
+            self.assertEqual([f'1.{number}' for number in range(minor + 1)], versions, name)
+
+    def test_each_column_is_described(self) -> None:
+        text = (_ROOT / 'doc/source/user/tables.rst').read_text(encoding='utf-8')
+        for table in models.metadata.sorted_tables:
+            after = text.partition(f'\n{table.name}\n====')[2]
+            rows = re.findall(r'^   \* - (``.*)$', after.partition('\n====')[0], re.MULTILINE)
+            described = {name for row in rows for name in re.findall('``([a-z_]+)``', row)}
+            self.assertEqual(set(table.columns.keys()), described, table.name)
+
+    def test_each_script_has_a_row(self) -> None:
+        text = (_ROOT / 'doc/source/user/tables.rst').read_text(encoding='utf-8')
+        history = text.partition('.. _schema-history:')[2]
+        numbers = re.findall(r'^   \* - (\d+)$', history, re.MULTILINE)
+        self.assertEqual([str(it + 1) for it in range(migration.latest_version())], numbers)
+
+
+_ROOT = pathlib.Path(__file__).parents[4]

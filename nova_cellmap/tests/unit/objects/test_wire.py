@@ -119,8 +119,11 @@ class Wire(tests_base.TestCase):
         )
 
     def test_a_reader_that_knows_no_newer_cell_gets_it_object_by_object(self) -> None:
-        manifest = {'nova_cellmap.InstanceMapping': '1.4', 'nova_cellmap.CellMapping': '1.1'}
-        primitive = self.many(1).obj_to_primitive('1.5', manifest)
+        manifest = {
+            'nova_cellmap.InstanceMapping': objects.InstanceMapping.VERSION,
+            'nova_cellmap.CellMapping': '1.1',
+        }
+        primitive = self.many(1).obj_to_primitive(objects.InstanceMappingList.VERSION, manifest)
         [member] = primitive['nova_cellmap_object.data']['objects']
         cell = member['nova_cellmap_object.data']['cell_mapping']
         self.assertEqual('1.1', cell['nova_cellmap_object.version'])
@@ -142,18 +145,7 @@ class Wire(tests_base.TestCase):
             for number in range(3)
         ]
         members = [
-            unchanged(
-                objects.InstanceMapping(
-                    id=number,
-                    instance_uuid=f'00000000-0000-4000-8000-{number:012}',
-                    cell_mapping=cells[number % 3],
-                    project_id='project',
-                    user_id='user',
-                    queued_for_delete=False,
-                    created_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-                    updated_at=None,
-                )
-            )
+            samples.whole_mapping(number=number, cell_mapping=cells[number % 3])
             for number in range(count)
         ]
         made: objects.InstanceMappingList = unchanged(objects.InstanceMappingList(objects=members))
