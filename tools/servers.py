@@ -190,6 +190,27 @@ class MariaDB(Database):
     program_folders = ('usr/sbin', 'usr/libexec')
     variable = 'NOVA_CELLMAP_TEST_MARIADB_URL'
     stop_signal = signal.SIGKILL
+    # What nobody should rely on is as few expect it: a test is not to pass by luck.
+    ODD_DEFAULTS: ClassVar = {
+        'character-set-server': 'latin1',
+        'collation-server': 'latin1_german1_ci',
+        'default-time-zone': '+05:30',
+        'sql-mode': 'ANSI_QUOTES,IGNORE_SPACE,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT',
+        'transaction-isolation': 'READ-UNCOMMITTED',
+        'innodb-default-row-format': 'compact',
+        'innodb-strict-mode': 'OFF',
+        'default-storage-engine': 'MyISAM',
+        'max-allowed-packet': '1M',
+        'autocommit': 'OFF',
+    }
+    # Those that no option sets.
+    ODD_VARIABLES: ClassVar = {
+        'foreign_key_checks': '0',
+        'lc_messages': "'de_DE'",
+        'max_join_size': '1000',
+        'sql_safe_updates': '1',
+        'sql_select_limit': '1',
+    }
 
     @property
     def url(self) -> str:
@@ -205,6 +226,11 @@ class MariaDB(Database):
             f'--datadir={self.folder}/data',
         ]
 
+    def _prepare(self) -> None:
+        super()._prepare()
+        variables = ', '.join(f'GLOBAL {name} = {it}' for name, it in self.ODD_VARIABLES.items())
+        (self.folder / 'init.sql').write_text(f'SET {variables};\n')
+
     def serve_command(self) -> list[str]:
         return [
             self.program('mariadbd'),
@@ -218,7 +244,8 @@ class MariaDB(Database):
             f'--port={self.port}',
             '--skip-name-resolve',
             '--max-connections=500',
-            '--character-set-server=utf8mb4',
+            *(f'--{name}={value}' for name, value in self.ODD_DEFAULTS.items()),
+            f'--init-file={self.folder}/init.sql',
             '--innodb-flush-log-at-trx-commit=0',
             '--skip-innodb-doublewrite',
         ]
@@ -235,6 +262,19 @@ class PostgreSQL(Database):
     user = 'postgres'
     program_folders = ('usr/lib/postgresql/*/bin', 'usr/pgsql-*/bin')
     variable = 'NOVA_CELLMAP_TEST_POSTGRESQL_URL'
+    # As MariaDB's.
+    ODD_DEFAULTS: ClassVar = {
+        'timezone': 'Asia/Kolkata',
+        'datestyle': 'SQL, DMY',
+        'intervalstyle': 'sql_standard',
+        'default_transaction_isolation': 'serializable',
+        'default_transaction_deferrable': 'on',
+        'standard_conforming_strings': 'off',
+        'backslash_quote': 'on',
+        'escape_string_warning': 'off',
+        'bytea_output': 'escape',
+        'client_encoding': 'LATIN1',
+    }
     # Killed outright, it would leave its shared memory behind.
     stop_signal = signal.SIGQUIT
 
@@ -244,7 +284,9 @@ class PostgreSQL(Database):
 
     def create_command(self) -> list[str]:
         login = ['--auth=trust', '--username=postgres']
-        text = ['--encoding=UTF8', '--locale=C']
+        # Words in the order of people: 'a' before 'B', and hyphens count last.
+        order = ['--locale-provider=icu', '--icu-locale=en-US-u-ka-shifted']
+        text = ['--encoding=UTF8', '--locale=C', *order]
         return [self.program('initdb'), *login, *text, '--no-sync', f'{self.folder}/data']
 
     def serve_command(self) -> list[str]:
@@ -256,6 +298,7 @@ class PostgreSQL(Database):
             'fsync': 'off',
             'synchronous_commit': 'off',
             'full_page_writes': 'off',
+            **self.ODD_DEFAULTS,
         }
         options = [f'--{name}={value}' for name, value in settings.items()]
         return [self.program('postgres'), '-D', f'{self.folder}/data', *options]

@@ -18,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap.db import models
 
 _Values = Mapping[str, Any]
 
@@ -137,9 +138,17 @@ def _statement(
 def _from_document(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...]) -> sa.Insert:
     columns = ', '.join(
         # What does not fit would be NULL otherwise.
-        f"`{name}` {table.c[name].type.compile(dialect)} PATH '$[{place}]' ERROR ON ERROR"
+        f"`{name}` {_type(dialect, table.c[name])} PATH '$[{place}]' ERROR ON ERROR"
         for place, name in enumerate(names)
     )
     query = f"SELECT document.* FROM JSON_TABLE(:document, '$[*]' COLUMNS ({columns})) AS document"
     selected = sa.text(query).columns(*(table.c[name] for name in names))
     return table.insert().from_select(names, selected)
+
+
+def _type(dialect: sa.Dialect, column: sa.Column[Any]) -> str:
+    """A column's type; text in all of Unicode, whatever the database's own character set is."""
+    kind = column.type.compile(dialect)
+    if not isinstance(column.type, sa.String | models.Text):
+        return kind
+    return f'{kind} CHARACTER SET utf8mb4 COLLATE {models.exact_collation(dialect)}'

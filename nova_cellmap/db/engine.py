@@ -33,11 +33,12 @@ from nova_cellmap import exception
 from nova_cellmap import private_files
 from nova_cellmap import url
 from nova_cellmap.db import errors
+from nova_cellmap.db import session
 
 _PLUGIN = 'nova_cellmap'
 _ROLE = 'nova_cellmap_role'
-# How long a SQLite connection waits for another one's write lock.
-_SQLITE_BUSY_SECONDS = 60
+_READ_TIMEOUT = 'nova_cellmap_read_timeout'
+_BUSY_TIMEOUT = 'nova_cellmap_busy_timeout'
 _FIRST_RETRY_SECONDS = 0.05
 
 _manager: Any = None
@@ -55,6 +56,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
     def __init__(self, url: sa_url.URL, kwargs: dict[str, Any]) -> None:
         self.url = url
         self.is_reader = url.query.get(_ROLE) == 'reader'
+        self.read_timeout = float(str(url.query[_READ_TIMEOUT]))
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
         # A connection's transaction has ended when it comes back: oslo.db's facade and
@@ -68,19 +70,25 @@ class EnginePlugin(sa.CreateEnginePlugin):
         if self.is_reader:
             kwargs['isolation_level'] = 'AUTOCOMMIT'
             kwargs['skip_autocommit_rollback'] = True
+        elif url.get_backend_name() == 'postgresql':
+            # With each transaction: what a session says is lost behind some proxies.
+            kwargs['isolation_level'] = 'READ COMMITTED'
 
     def _set_up_sqlite(self, kwargs: dict[str, Any]) -> None:
-        kwargs.setdefault('connect_args', {}).setdefault('timeout', _SQLITE_BUSY_SECONDS)
+        # How long another connection's write lock is waited for.
+        busy_timeout = float(str(self.url.query[_BUSY_TIMEOUT]))
+        kwargs.setdefault('connect_args', {}).setdefault('timeout', busy_timeout)
         if kwargs.get('poolclass') is pool.NullPool:
             # oslo.db's choice, which opens the file and parses its schema at each call.
             kwargs['poolclass'] = pool.QueuePool
             kwargs['pool_pre_ping'] = False
 
     def update_url(self, url: sa_url.URL) -> sa_url.URL:
-        return url.difference_update_query([_ROLE])
+        return url.difference_update_query([_ROLE, _READ_TIMEOUT, _BUSY_TIMEOUT])
 
     def engine_created(self, engine: sa.Engine) -> None:
         if engine.dialect.name != 'sqlite':
+            session.settle(engine, self.read_timeout)
             if not self.is_reader:
                 _ping_what_rested(engine)
         elif self.is_reader:
@@ -182,14 +190,16 @@ def configure(conf: cfg.ConfigOpts) -> None:
     """
     global _manager, _reader, _writer, _reader_engine, _writer_engine, _conf, _retry_settings
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
+    # Each session says its own, see nova_cellmap.db.session.
+    settings['mysql_sql_mode'] = None
     writer_url = _url(settings, 'connection')
     reader_url = writer_url
     if settings['slave_connection'] and not settings['synchronous_reader']:
         reader_url = _url(settings, 'slave_connection')
-    settings['connection'] = _with_role(writer_url, 'writer')
+    settings['connection'] = _with_role(writer_url, 'writer', conf)
     # A SQLite database in memory belongs to its one connection.
     settings['slave_connection'] = (
-        None if _is_in_memory(reader_url) else _with_role(reader_url, 'reader')
+        None if _is_in_memory(reader_url) else _with_role(reader_url, 'reader', conf)
     )
     # Which connection a reader uses is settled above; this makes it use that one.
     settings['synchronous_reader'] = False
@@ -331,11 +341,16 @@ def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
         raise exception.InvalidURL(reason=f'[api_database] {option}: {error}') from None
 
 
-def _with_role(plain: sa_url.URL, role: str) -> str:
-    with_role = plain.update_query_pairs([('plugin', _PLUGIN), (_ROLE, role)], append=True)
-    if plain.get_backend_name() in ('mysql', 'mariadb') and 'charset' not in plain.query:
-        # oslo.db's default, utf8, has no place for a third of Unicode.
-        with_role = with_role.update_query_dict({'charset': 'utf8mb4'})
+def _with_role(plain: sa_url.URL, role: str, conf: cfg.ConfigOpts) -> str:
+    options = conf.api_database
+    limited = session.with_limits(plain, options.connect_timeout, options.read_timeout)
+    ours = {
+        'plugin': _PLUGIN,
+        _ROLE: role,
+        _READ_TIMEOUT: str(session.read_timeout(limited) or options.read_timeout),
+        _BUSY_TIMEOUT: str(options.call_timeout),
+    }
+    with_role = limited.update_query_pairs(ours.items(), append=True)
     return with_role.render_as_string(hide_password=False)
 
 

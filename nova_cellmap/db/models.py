@@ -45,6 +45,14 @@ class LongText(Text):
     cache_ok = True
 
 
+def exact_collation(dialect: sa.Dialect) -> str:
+    """By which MariaDB or MySQL compares text as the other databases do.
+
+    The usual collations take 'P1' for 'p1' and 'a' for 'a '.
+    """
+    return 'utf8mb4_nopad_bin' if getattr(dialect, 'is_mariadb', False) else 'utf8mb4_0900_bin'
+
+
 # More than 2^31 rows. On SQLite only INTEGER is an alias of the row id, and it
 # holds 64 bits anyway.
 BigId = sa.BigInteger().with_variant(sa.Integer, 'sqlite')

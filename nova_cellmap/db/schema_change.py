@@ -17,6 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import schema
 from sqlalchemy.engine import interfaces
 
+from nova_cellmap.db import models
+
 
 def create_table(connection: sa.Connection, table: sa.Table) -> None:
     """Create the table and its indexes."""
@@ -144,13 +146,18 @@ def _is_mysql(connection: sa.Connection) -> bool:
 
 
 def _set_mysql_options(connection: sa.Connection, table: sa.Table) -> None:
-    """Have names compare exactly, as they do on the other databases.
+    """Say what a server's or a database's defaults would decide otherwise.
 
-    The usual collations take 'P1' for 'p1' and 'a' for 'a '.
+    Names compare exactly, and a row format has place for the longest columns in an index.
     """
     if not _is_mysql(connection):
         return
     dialect = connection.dialect
-    exact = 'utf8mb4_nopad_bin' if getattr(dialect, 'is_mariadb', False) else 'utf8mb4_0900_bin'
-    for option, value in (('engine', 'InnoDB'), ('charset', 'utf8mb4'), ('collate', exact)):
+    options = {
+        'engine': 'InnoDB',
+        'charset': 'utf8mb4',
+        'collate': models.exact_collation(dialect),
+        'row_format': 'DYNAMIC',
+    }
+    for option, value in options.items():
         table.kwargs[f'{dialect.name}_{option}'] = value
