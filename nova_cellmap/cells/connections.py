@@ -105,6 +105,8 @@ def _database(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
         'max_overflow': conf.cells.max_overflow,
         # The caller tells of a failure at once, and may try again.
         'max_retries': 0,
+        # Each session says its own.
+        'mysql_sql_mode': None,
     }
     manager: Any = enginefacade.transaction_context()
     manager.configure(thread_checkin=False, **settings)

@@ -18,6 +18,7 @@ from nova_cellmap.cells import undecoded
 from nova_cellmap.db import deadline
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
+from nova_cellmap.db import session
 from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -202,6 +203,7 @@ def set_up(engine: sa.Engine, connect_seconds: float, seconds: float) -> None:
     Its errors are those of :mod:`nova_cellmap.db.errors`.
     """
     errors.watch(engine)
+    session.settle(engine, seconds)
     deadline.limit(engine, connect_seconds, seconds)
 
 
@@ -269,27 +271,8 @@ def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> st
     :raises: CellUnreachable where the URL leads nowhere
     """
     plain = _checked_url(cell)
-    parameters = _parameters(plain, connect_timeout, read_timeout)
-    missing = {name: text for name, text in parameters.items() if name not in plain.query}
-    return plain.update_query_dict(missing).render_as_string(hide_password=False)
-
-
-def _parameters(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> dict[str, str]:
-    backend = plain.get_backend_name()
-    driver = plain.get_driver_name()
-    parameters = {}
-    if backend in ('mysql', 'mariadb', 'postgresql'):
-        parameters['connect_timeout'] = str(connect_timeout)
-    if backend in ('mysql', 'mariadb'):
-        # oslo.db's default, utf8, has no place for a third of Unicode.
-        parameters['charset'] = 'utf8mb4'
-    if driver in ('pymysql', 'mysqldb'):
-        parameters['read_timeout'] = parameters['write_timeout'] = str(read_timeout)
-    elif driver in ('psycopg', 'psycopg2'):
-        parameters['tcp_user_timeout'] = str(1000 * read_timeout)
-        parameters['keepalives_idle'] = str(max(1, read_timeout // 2))
-        parameters['keepalives_interval'] = str(max(1, read_timeout // 8))
-    return parameters
+    limited = session.with_limits(plain, connect_timeout, read_timeout)
+    return limited.render_as_string(hide_password=False)
 
 
 def _checked_url(cell: CellMapping) -> sa_url.URL:

@@ -32,11 +32,13 @@ from sqlalchemy.engine import url as sa_url
 from nova_cellmap import exception
 from nova_cellmap import private_files
 from nova_cellmap import url
+from nova_cellmap.db import deadline
 from nova_cellmap.db import errors
 from nova_cellmap.db import session
 
 _PLUGIN = 'nova_cellmap'
 _ROLE = 'nova_cellmap_role'
+_CONNECT_TIMEOUT = 'nova_cellmap_connect_timeout'
 _READ_TIMEOUT = 'nova_cellmap_read_timeout'
 _BUSY_TIMEOUT = 'nova_cellmap_busy_timeout'
 _FIRST_RETRY_SECONDS = 0.05
@@ -56,6 +58,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
     def __init__(self, url: sa_url.URL, kwargs: dict[str, Any]) -> None:
         self.url = url
         self.is_reader = url.query.get(_ROLE) == 'reader'
+        self.connect_timeout = float(str(url.query[_CONNECT_TIMEOUT]))
         self.read_timeout = float(str(url.query[_READ_TIMEOUT]))
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
@@ -84,7 +87,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
             kwargs['pool_pre_ping'] = False
 
     def update_url(self, url: sa_url.URL) -> sa_url.URL:
-        return url.difference_update_query([_ROLE, _READ_TIMEOUT, _BUSY_TIMEOUT])
+        return url.difference_update_query([_ROLE, _CONNECT_TIMEOUT, _READ_TIMEOUT, _BUSY_TIMEOUT])
 
     def engine_created(self, engine: sa.Engine) -> None:
         if engine.dialect.name != 'sqlite':
@@ -99,6 +102,8 @@ class EnginePlugin(sa.CreateEnginePlugin):
             event.listen(engine, 'begin', _begin_immediate)
         # Before oslo.db does, which comes next, and after the file is looked for.
         errors.watch(engine, is_ours=True)
+        if engine.dialect.name != 'sqlite':
+            deadline.limit(engine, self.connect_timeout, self.read_timeout)
 
 
 def is_watched(engine: sa.Engine) -> bool:
@@ -347,7 +352,8 @@ def _with_role(plain: sa_url.URL, role: str, conf: cfg.ConfigOpts) -> str:
     ours = {
         'plugin': _PLUGIN,
         _ROLE: role,
-        _READ_TIMEOUT: str(session.read_timeout(limited) or options.read_timeout),
+        _CONNECT_TIMEOUT: str(options.connect_timeout),
+        _READ_TIMEOUT: str(options.read_timeout),
         _BUSY_TIMEOUT: str(options.call_timeout),
     }
     with_role = limited.update_query_pairs(ours.items(), append=True)

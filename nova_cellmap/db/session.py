@@ -54,7 +54,7 @@ def with_limits(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> s
     return plain.update_query_dict(missing)
 
 
-def read_timeout(limited: sa_url.URL) -> float | None:
+def _read_timeout(limited: sa_url.URL) -> float | None:
     """What a URL says; None where it says none, or no number."""
     try:
         return float(str(limited.query['read_timeout'])) or None
@@ -70,8 +70,10 @@ def _is_known(charset: str | tuple[str, ...] | None) -> bool:
 def settle(engine: sa.Engine, read_timeout: float) -> None:
     """Have each new connection of an engine say what it relies on.
 
-    :param read_timeout: after how many seconds a server should give a statement up
+    :param read_timeout: after how many seconds a server should give a statement up, where the
+        URL does not say ``read_timeout`` itself
     """
+    read_timeout = _read_timeout(engine.url) or read_timeout
     if engine.dialect.name in ('mysql', 'mariadb'):
         # Before SQLAlchemy looks at a server for the first time: it would quote as the server's
         # own sql_mode has it.

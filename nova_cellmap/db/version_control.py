@@ -18,7 +18,7 @@ import importlib
 import pathlib
 import sys
 import types
-from typing import Any, Final
+from typing import Any
 import warnings
 
 import sqlalchemy as sa
@@ -166,18 +166,18 @@ def _version_table(repository: Any) -> sa.Table:
         sa.Column('repository_id', sa.String(250), primary_key=True),
         sa.Column('repository_path', sa.Text),
         sa.Column('version', sa.Integer),
-        **{
-            f'{dialect}_{option}': value
-            for dialect in ('mysql', 'mariadb')
-            for option, value in _MYSQL_OPTIONS.items()
-        },
+        **_MYSQL_OPTIONS,
     )
 
 
 # What a server's defaults would decide otherwise.
-_MYSQL_OPTIONS: Final = {
-    'engine': 'InnoDB',
-    'charset': 'utf8mb4',
-    'collate': 'utf8mb4_bin',
-    'row_format': 'DYNAMIC',
+_MYSQL_OPTIONS: dict[str, Any] = {
+    f'{dialect}_{option}': value
+    for dialect in ('mysql', 'mariadb')
+    for option, value in {
+        'engine': 'InnoDB',
+        'charset': 'utf8mb4',
+        'collate': 'utf8mb4_bin',
+        'row_format': 'DYNAMIC',
+    }.items()
 }

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from nova_cellmap import conf
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import session
 from nova_cellmap.tests import stock_paths
 
 # The servers' addresses.
@@ -34,6 +35,13 @@ _VARIABLES = {
 
 # What the URLs of the tests' own servers have, and cells share with them.
 MORE_URL_PARAMETERS = ['ssl_disabled']
+
+
+def engine(url: str | sa.URL, **options: Any) -> sa.Engine:
+    """SQLAlchemy's own engine, whose sessions are the same whatever a server's defaults are."""
+    made = sa.create_engine(url, **options)
+    session.settle(made, 300)
+    return made
 
 
 class Database(fixtures.Fixture):

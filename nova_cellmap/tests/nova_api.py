@@ -36,6 +36,7 @@ cell_mappings = sa.Table(
     sa.Column('disabled', sa.Boolean),
     sa.UniqueConstraint('uuid', name='uniq_cell_mappings0uuid'),
     sa.Index('uuid_idx', 'uuid'),
+    **nova_cell.MYSQL,
 )
 
 instance_mappings = sa.Table(
@@ -52,6 +53,7 @@ instance_mappings = sa.Table(
     sa.Index('instance_uuid_idx', 'instance_uuid'),
     sa.Index('project_id_idx', 'project_id'),
     sa.Index('instance_mappings_user_id_project_id_idx', 'user_id', 'project_id'),
+    **nova_cell.MYSQL,
 )
 
 _BATCH = 5000
@@ -63,7 +65,7 @@ def create(engine: sa.Engine, without: Collection[str] = ()) -> None:
     tables = sa.MetaData()
     for table in metadata.sorted_tables:
         columns = [column._copy() for column in table.columns if column.name not in without]
-        sa.Table(table.name, tables, *columns)
+        sa.Table(table.name, tables, *columns, **nova_cell.MYSQL)
     (tables if without else metadata).create_all(engine)
 
 

@@ -15,6 +15,12 @@ import uuid
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+# As Nova's own tables have it, whatever a server's defaults are.
+MYSQL: dict[str, Any] = {
+    'mysql_engine': 'InnoDB',
+    'mysql_charset': 'utf8mb4',
+    'mysql_row_format': 'DYNAMIC',
+}
 
 instances = sa.Table(
     'instances',
@@ -70,6 +76,7 @@ instances = sa.Table(
     sa.UniqueConstraint('uuid', name='uniq_instances0uuid'),
     sa.Index('instances_project_id_idx', 'project_id'),
     sa.Index('instances_uuid_deleted_idx', 'uuid', 'deleted'),
+    **MYSQL,
 )
 
 _BATCH = 5000

@@ -46,9 +46,15 @@ class TestCase(base.TestCase):
     def new_database(self, *columns: Any) -> sa.Engine:
         """A database of the test's own, with a table ``instances`` of these columns if any."""
         database = self.useFixture(fixtures.Database(self.kind))
-        engine = sa.create_engine(database.url, poolclass=sa.NullPool)
+        engine = fixtures.engine(database.url, poolclass=sa.NullPool)
         tables = sa.MetaData()
-        sa.Table('instances' if columns else 'others', tables, *columns, sa.Column('x', sa.Text))
+        sa.Table(
+            'instances' if columns else 'others',
+            tables,
+            *columns,
+            sa.Column('x', sa.Text),
+            **nova_cell.MYSQL,
+        )
         tables.create_all(engine)
         return engine
 
@@ -95,7 +101,7 @@ def _make(kind: str, create: _OnEngine) -> sa.Engine:
     database = fixtures.Database(kind)
     database.setUp()
     atexit.register(database.cleanUp)
-    engine = sa.create_engine(database.url)
+    engine = fixtures.engine(database.url)
     atexit.register(engine.dispose)
     create(engine)
     return engine

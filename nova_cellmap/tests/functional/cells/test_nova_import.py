@@ -439,7 +439,7 @@ class Shapes(_Case):
     def use_database(self, *tables: sa.Table, without: tuple[str, ...] = ()) -> None:
         """Let ``api`` be a new database, with these tables or with Nova's *without* columns."""
         database = self.useFixture(fixtures.Database(self.kind))
-        self.api = sa.create_engine(database.url, poolclass=sa.NullPool)
+        self.api = fixtures.engine(database.url, poolclass=sa.NullPool)
         if without:
             nova_api.create(self.api, without)
         for table in tables:
@@ -474,7 +474,7 @@ class Shapes(_Case):
         self.assert_not_nova('no table instance_mappings')
 
     def test_the_mapping_database_itself(self) -> None:
-        self.api = sa.create_engine(self.database.url)
+        self.api = fixtures.engine(self.database.url)
         self.addCleanup(self.api.dispose)
         self.assert_not_nova('no table cell_mappings')
 
@@ -490,7 +490,7 @@ class Shapes(_Case):
             url = url.set(database='/no/such/file')
         else:
             url = url.set(port=1, password='sekret')
-        self.api = sa.create_engine(url)
+        self.api = fixtures.engine(url)
         error = self.assertRaises(exception.NovaDatabaseUnreachable, self.take_over)
         self.assertNotIn('sekret', str(error))
 

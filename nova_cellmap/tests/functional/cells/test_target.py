@@ -23,6 +23,7 @@ from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.objects import CellMapping
+from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -543,7 +544,7 @@ def _kill_connections_to(nova: sa.Engine) -> None:
     else:
         beside = nova.url.set(database='information_schema')
         query = 'SELECT id FROM processlist WHERE db = :name'
-    engine = sa.create_engine(beside, poolclass=sa.NullPool)
+    engine = fixtures.engine(beside, poolclass=sa.NullPool)
     with engine.connect() as connection:
         rows = connection.execute(sa.text(query), {'name': nova.url.database}).all()
         if nova.dialect.name != 'postgresql':

@@ -48,7 +48,7 @@ class _Case(base.CommandTestCase):
         self.configure(api_database={'connection': url, 'db_max_retries': 0})
 
     def execute(self, statement: str) -> None:
-        engine = sa.create_engine(self.database.url, poolclass=sa.NullPool)
+        engine = fixtures.engine(self.database.url, poolclass=sa.NullPool)
         with engine.begin() as connection:
             connection.exec_driver_sql(statement)
 
