@@ -204,7 +204,7 @@ def set_up(engine: sa.Engine, connect_seconds: float, seconds: float) -> None:
     """
     errors.watch(engine)
     session.settle(engine, seconds)
-    deadline.limit(engine, connect_seconds, seconds)
+    deadline.limit(engine, connect_seconds, session.read_timeout_of(engine.url, seconds))
 
 
 def rows_of(

@@ -24,7 +24,7 @@ from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 # The connection can be used no more, through no fault of what was asked.
-_IS_GONE = (Kind.LOST, Kind.UNUSABLE)
+_IS_GONE = (Kind.LOST, Kind.UNUSABLE, Kind.SLOW)
 
 _Context = TypeVar('_Context', bound=RequestContext)
 

@@ -103,7 +103,8 @@ class EnginePlugin(sa.CreateEnginePlugin):
         # Before oslo.db does, which comes next, and after the file is looked for.
         errors.watch(engine, is_ours=True)
         if engine.dialect.name != 'sqlite':
-            deadline.limit(engine, self.connect_timeout, self.read_timeout)
+            seconds = session.read_timeout_of(engine.url, self.read_timeout)
+            deadline.limit(engine, self.connect_timeout, seconds)
 
 
 def is_watched(engine: sa.Engine) -> bool:

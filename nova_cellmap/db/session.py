@@ -54,12 +54,12 @@ def with_limits(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> s
     return plain.update_query_dict(missing)
 
 
-def _read_timeout(limited: sa_url.URL) -> float | None:
-    """What a URL says; None where it says none, or no number."""
+def read_timeout_of(url: sa_url.URL, default: float) -> float:
+    """For how many seconds its server is waited for: what the URL says itself has precedence."""
     try:
-        return float(str(limited.query['read_timeout'])) or None
+        return float(str(url.query['read_timeout'])) or default
     except (KeyError, ValueError):
-        return None
+        return default
 
 
 def _is_known(charset: str | tuple[str, ...] | None) -> bool:
@@ -73,7 +73,7 @@ def settle(engine: sa.Engine, read_timeout: float) -> None:
     :param read_timeout: after how many seconds a server should give a statement up, where the
         URL does not say ``read_timeout`` itself
     """
-    read_timeout = _read_timeout(engine.url) or read_timeout
+    read_timeout = read_timeout_of(engine.url, read_timeout)
     if engine.dialect.name in ('mysql', 'mariadb'):
         # Before SQLAlchemy looks at a server for the first time: it would quote as the server's
         # own sql_mode has it.
