@@ -75,9 +75,10 @@ def settle(engine: sa.Engine, read_timeout: float) -> None:
     """
     read_timeout = read_timeout_of(engine.url, read_timeout)
     if engine.dialect.name in ('mysql', 'mariadb'):
-        # Before SQLAlchemy looks at a server for the first time: it would quote as the server's
-        # own sql_mode has it.
-        event.listen(engine, 'connect', _mysql(read_timeout), insert=True)
+        # Before SQLAlchemy and oslo.db look at a server for the first time: the one would quote
+        # as the server's own sql_mode has it, and the other warn of that.
+        for when in ('first_connect', 'connect'):
+            event.listen(engine, when, _mysql(read_timeout), insert=True)
     elif engine.dialect.name == 'postgresql':
         event.listen(engine, 'connect', _postgresql(read_timeout), insert=True)
 
@@ -90,6 +91,8 @@ def longest_statement(connection: sa.Connection) -> int:
 
 def _mysql(read_timeout: float) -> Any:
     def settle(connection: Any, record: Any) -> None:
+        if _LONGEST_STATEMENT in record.info:
+            return
         cursor = connection.cursor()
         try:
             cursor.execute('SELECT VERSION(), @@max_allowed_packet, @@log_bin, @@binlog_format')
