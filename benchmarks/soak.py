@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from benchmarks import common
 from benchmarks import remote
 from benchmarks import soak_client
-from nova_cellmap.conductor import rpcapi
+from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import models
@@ -180,7 +180,7 @@ class Soak:
         )
 
     def _await_answer(self, end: float) -> None:
-        caller = rpcapi.Caller(self._conductor.conf)
+        caller = conductor_caller.Caller(self._conductor.conf)
         while True:
             try:
                 caller(get_admin_context(), 'ping', timeout=1)

@@ -155,6 +155,15 @@ class RemoteCallRefused(CellMapError):
     msg_fmt = 'The conductor does not call {what}: {reason}.'
 
 
+class BrokerRefused(CellMapError):
+    """The message queue is there, and does not let us in: trying again does not help."""
+
+    msg_fmt = (
+        'The message queue {url} refused: {reason}. Check the user, the password and the virtual '
+        'host in [DEFAULT] transport_url, and what the user may configure, write and read there.'
+    )
+
+
 class PageTooLarge(CellMapError):
     msg_fmt = (
         'More than {limit} objects at once: ask for them in pages, with limit and marker, '

@@ -14,7 +14,9 @@ import oslo_messaging
 from oslo_messaging import opts as messaging_opts
 
 from nova_cellmap import exception
+from nova_cellmap import url as url_module
 from nova_cellmap.conf import base as base_conf
+from nova_cellmap.conf import registration
 
 
 def transport(
@@ -31,7 +33,8 @@ def transport(
     :param exceptions: the modules whose exceptions cross as themselves
     :raises: InvalidURL; InvalidOption where ``[oslo_messaging_rabbit]`` cannot be followed
     """
-    _register_global_options(conf)
+    register_opts(conf)
+    _check_options(conf)
     if url is None and base_conf.transport_url(conf) is None:
         raise exception.InvalidURL(reason=f'{whose} is not set')
     try:
@@ -43,13 +46,25 @@ def transport(
         raise exception.InvalidURL(reason=f'{whose} is no URL') from None
 
 
+def refusal(error: BaseException, transport_url: str | None) -> exception.BrokerRefused | None:
+    """What is to be raised for an error of the message queue that will not pass; else None."""
+    from amqp import exceptions as amqp  # type: ignore[import-untyped]
+
+    refused = (amqp.IrrecoverableConnectionError, amqp.IrrecoverableChannelError)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, refused):
+            reason = getattr(cause, 'reply_text', None) or str(cause)
+            return exception.BrokerRefused(url=url_module.mask(transport_url or ''), reason=reason)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register the options of oslo.messaging that have to be there before it registers them."""
-    for group, options in messaging_opts.list_opts():
-        if group == _RABBIT:
-            conf.register_opts(options, group=group)
-    for group, options in concurrency_opts.list_opts():
-        conf.register_opts(options, group=group)
+    for group, options in (*messaging_opts.list_opts(), *concurrency_opts.list_opts()):
+        if group in (_RABBIT, _LOCKS):
+            registration.register(conf, options, cfg.OptGroup(group))
     _register_global_options(conf)
 
 
@@ -60,6 +75,7 @@ _GLOBAL_OPTIONS = {
     'oslo_messaging_tracing': 'oslo_messaging._tracing.client',
 }
 _RABBIT = 'oslo_messaging_rabbit'
+_LOCKS = 'oslo_concurrency'
 
 
 def _register_global_options(conf: cfg.ConfigOpts) -> None:

@@ -10,6 +10,7 @@ from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import exception
 from nova_cellmap.conductor import bounds
+from nova_cellmap.conductor import logs
 from nova_cellmap.conductor import message
 from nova_cellmap.conductor import rpc
 
@@ -21,9 +22,8 @@ EXPECTED = (
     library_exception.VersionedObjectsException,
     oslo_messaging.RPCDispatcherError,
 )
-# In characters: what of an error crosses, and what of a caller's text is logged.
+# In characters: what of an error crosses.
 _MAX_ERROR = 4096
-_MAX_SHOWN = 200
 
 _NOT_PARSED = {
     message.TOO_LONG: f'it is longer than {message.MAX_BODY} bytes: ask in pages',
@@ -61,13 +61,13 @@ class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
                 what='a method', reason='the arguments are nested too deeply'
             )
         except Exception as unforeseen:
-            LOG.exception('A remote call of %s failed unforeseen', shown(_named(asked)))
+            LOG.exception('A remote call of %s failed unforeseen', logs.shown(_named(asked)))
             error = exception.ConductorError(
                 reason=type(unforeseen).__name__,
-                request_id=shown(incoming.ctxt.get('request_id')),
+                request_id=logs.shown(incoming.ctxt.get('request_id')),
             )
         if isinstance(error, _REFUSALS):
-            LOG.warning('Refused a remote call: %s', shown(error))
+            LOG.warning('Refused a remote call: %s', logs.shown(error, _MAX_ERROR))
         raise _crossing(error)
 
     def _check(self, asked: dict[str, Any], context: dict[str, Any]) -> None:
@@ -77,9 +77,9 @@ class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
             raise exception.RemoteCallRefused(what='a method', reason=_NOT_PARSED[method])
         version = asked.get('version', '1.0')
         if asked.get('namespace') != rpc.NAMESPACE or not _is_version(version):
-            raise oslo_messaging.UnsupportedVersion(shown(version), shown(method))
+            raise oslo_messaging.UnsupportedVersion(logs.shown(version), logs.shown(method))
         if type(method) is not str or method not in self._arguments:
-            raise oslo_messaging.NoSuchMethod(shown(method))
+            raise oslo_messaging.NoSuchMethod(logs.shown(method))
         if type(arguments) is not dict or arguments.keys() != self._arguments[method]:
             wanted = ', '.join(sorted(self._arguments[method])) or 'nothing'
             raise exception.InvalidInput(reason=f'the arguments of {method} are {wanted}')
@@ -88,14 +88,6 @@ class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
 
 
 _REFUSALS = (exception.RemoteCallRefused, oslo_messaging.RPCDispatcherError)
-
-
-def shown(value: Any) -> str:
-    """A caller's text as it may be in a line of the log."""
-    text = str(value)
-    if len(text) > _MAX_SHOWN:
-        text = f'{text[:_MAX_SHOWN]}... ({len(text)} characters)'
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _arguments_of(endpoint: Any) -> dict[str, frozenset[str]]:

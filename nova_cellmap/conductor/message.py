@@ -38,10 +38,9 @@ _TAIL = 16 * 1024
 # oslo.messaging makes keyword arguments of them.
 _CONTEXT = '_context_'
 _TAKEN_NAMES = frozenset({'self', 'cls'})
-_TAIL_KEYS = {
-    name: re.compile(rf'\\?"{name}\\?": ?\\?"([\x21\x23-\x5b\x5d-\x7e]{{1,210}})\\?"')
-    for name in ('_msg_id', '_reply_q', '_unique_id')
-}
+_ADDRESS = re.compile(
+    r'"(_msg_id|_reply_q|_unique_id)\\?": ?\\?"([\x21\x23-\x5b\x5d-\x7e]{1,210})'
+)
 # In seconds: for how long a caller may ask to be told that its call goes on.
 _MAX_PATIENCE = 3600
 
@@ -140,10 +139,8 @@ def _unparsed(raw: str | bytes, method: str) -> Message:
     tail = raw[-_TAIL:]
     text = tail.decode(errors='replace') if isinstance(tail, bytes) else tail
     message = Message(method=method, args={})
-    for name, pattern in _TAIL_KEYS.items():
-        # The last is the message's own: what is before it may be in an argument.
-        if found := pattern.findall(text):
-            message[name] = found[-1]
+    # The last is the message's own: what is before it may be in an argument.
+    message.update(_ADDRESS.findall(text))
     try:
         _keep_usable(message)
     except ValueError:

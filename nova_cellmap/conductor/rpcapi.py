@@ -10,32 +10,18 @@ From there on every remotable method goes over RPC.
 """
 
 from collections.abc import Callable
-import contextlib
 import inspect
-import math
-import threading
-import time
 from typing import Any
 
 from oslo_config import cfg
-import oslo_messaging
 from oslo_versionedobjects import base as library
-from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import exception
-from nova_cellmap.conductor import rpc
+from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.context import RequestContext
-from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
-
-# How long the first and the last pings wait for their answers, while the conductor is
-# waited for. One that is sent before it listens gets none.
-_FIRST_PING_SECONDS = 1
-_LAST_PING_SECONDS = 5
-# How long a message queue that does not answer can hold up the end.
-_CLOSING_SECONDS = 2
 
 
 def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
@@ -44,10 +30,11 @@ def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
     :param conf: ``[DEFAULT] transport_url`` says where, ``rpc_response_timeout`` for how long
         an answer is waited for, ``[conductor] page_size`` how much is asked for at once
     :param wait: for so many seconds wait for a conductor that answers
-    :raises: oslo_messaging.MessagingTimeout where none did
+    :raises: oslo_messaging.MessagingTimeout where none did; BrokerRefused where the message
+        queue does not let us in; InvalidURL, InvalidOption
     """
     use_database()
-    caller = Caller(conf)
+    caller = conductor_caller.Caller(conf)
     if wait:
         try:
             caller.wait(wait)
@@ -63,118 +50,6 @@ def use_database() -> None:
     base.CellMapObject.indirection_api = None
     if isinstance(api, ConductorAPI):
         api.caller.close()
-
-
-class Caller:
-    """Calls a method of the conductor and waits for its answer.
-
-    An answer that does not come in time raises oslo_messaging.MessagingTimeout, also where it
-    is the message queue that does not answer; the exceptions of nova_cellmap arrive as
-    themselves.
-    """
-
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
-        self._topic = conf.conductor.topic
-        self._transport = rpc.transport(conf)
-        self._client = oslo_messaging.get_rpc_client(
-            self._transport, rpc.target(conf), serializer=base.CellMapObjectSerializer()
-        )
-        self._timeout = conf.rpc_response_timeout
-        self._queue = _Background(self._reach_queue)
-
-    def close(self) -> None:
-        # It waits for connections that look for a lost message queue, and they never stop.
-        _Background(self._transport.cleanup).done(_CLOSING_SECONDS)
-
-    def wait(self, seconds: float) -> None:
-        """Return as soon as a conductor answers.
-
-        :raises: oslo_messaging.MessagingTimeout where none did within *seconds*
-        """
-        end = time.monotonic() + seconds
-        patience = _FIRST_PING_SECONDS
-        while True:
-            left = end - time.monotonic()
-            try:
-                self._call(get_admin_context(), 'ping', max(1, min(left, patience)), {})
-                return
-            except oslo_messaging.MessagingTimeout as error:
-                if left <= patience:
-                    raise self._no_answer('conductor.ping', seconds, error) from None
-                patience = min(2 * patience, _LAST_PING_SECONDS)
-
-    def __call__(self, context: RequestContext, name: str, **arguments: Any) -> Any:
-        try:
-            return self._call(context, name, self._timeout, arguments)
-        except oslo_messaging.MessagingTimeout as error:
-            called = f'{_named(arguments)}.{arguments.get("objmethod", name)}'
-            raise self._no_answer(called, self._timeout, error) from None
-        except (exception.CellMapError, library_exception.VersionedObjectsException) as error:
-            raise _as_itself(error) from None
-
-    def _call(
-        self, context: RequestContext, name: str, timeout: float, arguments: dict[str, Any]
-    ) -> Any:
-        end = time.monotonic() + timeout
-        if not self._queue.done(timeout):
-            raise oslo_messaging.MessagingTimeout('the message queue cannot be reached')
-        left = max(0.001, end - time.monotonic())
-        try:
-            client = self._client.prepare(timeout=left, retry=_tries_within(left))
-            return client.call(context, name, **arguments)
-        except oslo_messaging.MessageDeliveryFailure as error:
-            raise oslo_messaging.MessagingTimeout(str(error)) from None
-
-    def _reach_queue(self) -> None:
-        """Have oslo.messaging make the queue for the answers.
-
-        The first call of a transport does, and looks for the message queue without end
-        whatever its own timeout.
-        """
-        # Whether a conductor is there as well, the call that waits finds out.
-        with contextlib.suppress(oslo_messaging.MessagingException):
-            self._client.prepare(timeout=1, retry=0).call(get_admin_context(), 'ping')
-
-    def _no_answer(self, called: str, seconds: float, error: Exception) -> Exception:
-        timeout: Exception = oslo_messaging.MessagingTimeout(
-            f'No answer to {called} within {seconds:g} s: '
-            f'does nova-cellmap-conductor run, on topic {self._topic}? ({error})'
-        )
-        return timeout
-
-
-class _Background:
-    """What may take without end, done once, in a thread of its own."""
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self._work = work
-        self._lock = threading.Lock()
-        self._done = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def done(self, seconds: float) -> bool:
-        """Whether it has been done after at most that time; the first to ask begins it."""
-        if self._done.is_set():
-            return True
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True)
-                self._thread.start()
-        return self._done.wait(seconds)
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        finally:
-            self._done.set()
-
-
-def _tries_within(seconds: float) -> int:
-    """How often to look for a lost message queue in that time, after the first.
-
-    oslo.messaging waits 1, 3, 5, ... seconds between, and one more each time.
-    """
-    return int((math.sqrt(1 + 4 * seconds) - 1) / 2)
 
 
 class ConductorAPI(library.VersionedObjectIndirectionAPI):
@@ -313,25 +188,6 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
             done += len(chunk)
         merged = merge(results)
         return merged if limit is marker is None else _page_of(merged, limit, marker)
-
-
-def _named(arguments: dict[str, Any]) -> Any:
-    """Which object a call is about."""
-    obj = arguments.get('objinst')
-    if isinstance(obj, base.CellMapObject):
-        return obj.obj_name()
-    if isinstance(obj, dict):
-        # As it came, of a version that is not known here.
-        return obj.get(f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.name')
-    return arguments.get('objname', 'conductor')
-
-
-def _as_itself(error: Any) -> Any:
-    """The exception as it was raised; oslo.messaging's copy carries a traceback as its text."""
-    for cls in type(error).__mro__:
-        if cls.__module__ in (exception.__name__, library_exception.__name__):
-            return cls(*error.args, **error.kwargs)
-    return error
 
 
 def _joined(lists: list[Any]) -> Any:

@@ -2,6 +2,7 @@
 """The processes of the conductor."""
 
 import gc
+import threading
 from typing import Any
 
 import cotyledon
@@ -14,11 +15,16 @@ from nova_cellmap import rpc as messaging
 from nova_cellmap.conductor import admission
 from nova_cellmap.conductor import cells
 from nova_cellmap.conductor import dispatcher
+from nova_cellmap.conductor import logs
 from nova_cellmap.conductor import manager
 from nova_cellmap.conductor import message
 from nova_cellmap.conductor import rpc
 
 LOG = logging.getLogger(__name__)
+
+# In seconds: between the tries of a message queue that lets nobody in.
+_FIRST_PAUSE = 1
+_LAST_PAUSE = 60
 
 
 class Worker(cotyledon.Service):
@@ -29,24 +35,48 @@ class Worker(cotyledon.Service):
     def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
         super().__init__(worker_id)
         self._conf = conf
+        logs.bound()
         # Nothing is connected before the fork.
         nova_cellmap.configure(conf)
         self._server = server(conf)
         self._started = False
+        self._ended = threading.Event()
 
     def run(self) -> None:
-        self._server.start()
-        self._started = True
+        self._start()
+        if not self._started:
+            return
         # What is there now stays: Python's collector need not look through it again, which
         # takes as long as ten calls and happens amid one of them.
         gc.collect()
         gc.freeze()
         LOG.info('Worker %d answers calls', self.worker_id)
 
+    def _start(self) -> None:
+        """Listen for calls; where the message queue lets nobody in, ask again now and then."""
+        pause = _FIRST_PAUSE
+        while not self._ended.is_set():
+            try:
+                self._server.start()
+            except Exception as error:
+                refused = messaging.refusal(error, self._conf.transport_url)
+                if refused is None:
+                    raise
+                LOG.error('%s Trying again in %d seconds.', refused, pause)
+            else:
+                self._started = True
+                return
+            self._ended.wait(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+            # One that has failed cannot be started again.
+            self._server.transport.cleanup()
+            self._server = server(self._conf)
+
     def terminate(self) -> None:
         """Take no more calls, finish those in flight."""
         if not self._started:
             # There was no message queue yet; stop() would wait until there is.
+            self._ended.set()
             return
         self._server.stop()
         _leave_to_others(self._server)
@@ -56,6 +86,7 @@ class Worker(cotyledon.Service):
     def reload(self) -> None:
         """Reopen the log files, after a rotation."""
         logging.setup(self._conf, 'nova_cellmap')
+        logs.bound()
 
 
 def server(conf: cfg.ConfigOpts) -> Any:
@@ -118,10 +149,13 @@ def _put_back(message: Any) -> None:
 def serve(conf: cfg.ConfigOpts) -> None:
     """Run the workers until SIGTERM or SIGINT.
 
-    :raises: InvalidURL where the configuration names no database or no message queue
+    :raises: InvalidURL where the configuration names no database or no message queue;
+        InvalidOption
     """
     # Here, and not by workers that would die and be started again for ever.
     nova_cellmap.configure(conf)
+    _set_defaults(conf)
+    rpc.target(conf, server=conf.conductor.host)
     rpc.transport(conf).cleanup()
     processes = cotyledon.ServiceManager(
         graceful_shutdown_timeout=conf.conductor.graceful_shutdown_timeout

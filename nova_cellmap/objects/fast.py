@@ -148,10 +148,18 @@ def _keeping(cls: type[base.VersionedObject]) -> _Keep:
         return keep
     # What is within others comes again and again: a cell with each of its mappings. The
     # list is everybody's, and nobody changes it: only objects are put in, and in here are none.
-    return functools.lru_cache(maxsize=_LEAVES, typed=True)(keep)
+    cached = functools.lru_cache(maxsize=_LEAVES, typed=True)(keep)
+
+    def keep_short(*values: Any) -> list[Any] | None:
+        # What is kept is of whoever sent it: so many, and none that is longer than a cell is.
+        is_short = sum(len(value) for value in values if type(value) is str) <= _LEAF
+        return cached(*values) if is_short else keep(*values)
+
+    return keep_short
 
 
 _LEAVES = 1024
+_LEAF = 2048
 _is_uuid = fields.UUID_FORM.fullmatch
 
 
@@ -172,8 +180,15 @@ _TYPES: dict[type, type] = {
 }
 
 
-@functools.lru_cache(maxsize=TIMES)
 def _as_time(text: str) -> datetime.datetime | None:
+    return _parsed_time(text) if len(text) == _TIME_LENGTH else None
+
+
+_TIME_LENGTH = len('YYYY-MM-DDTHH:MM:SSZ')
+
+
+@functools.lru_cache(maxsize=TIMES)
+def _parsed_time(text: str) -> datetime.datetime | None:
     if not _TIME.fullmatch(text):
         return None
     try:
@@ -383,7 +398,11 @@ def _keys(namespace: str) -> _Keys:
 
 def _is_at_most(target: object, version: str) -> bool:
     """Whether there can be a primitive of the *target* version."""
-    return type(target) is str and _is_version_at_most(target, version)
+    return type(target) is str and len(target) <= _VERSION and _is_version_at_most(target, version)
+
+
+# The longest that has been is 3.
+_VERSION = 16
 
 
 @functools.lru_cache

@@ -18,6 +18,7 @@ from oslo_config import cfg
 import sqlalchemy as sa
 
 from nova_cellmap import conf
+from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import session
@@ -115,7 +116,7 @@ class Conductor(fixtures.Fixture):
         self.conf = conf.new(args=[], config_files=[str(self.config_file)])
         self.start()
         self.addCleanup(self.stop)
-        caller = rpcapi.Caller(self.conf)
+        caller = conductor_caller.Caller(self.conf)
         self.addCleanup(caller.close)
         caller.wait(60)
         self.api = rpcapi.ConductorAPI(caller, self.conf.conductor.page_size)

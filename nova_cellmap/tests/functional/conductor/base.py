@@ -10,7 +10,7 @@ import fixtures
 from oslo_config import cfg
 
 from nova_cellmap import conf
-from nova_cellmap.conductor import rpcapi
+from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import service
 from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
@@ -46,7 +46,7 @@ class Here(fixtures.Fixture):
         self.server.start()
         self.addCleanup(self.server.wait)
         self.addCleanup(self.server.stop)
-        self.caller = rpcapi.Caller(self.conf)
+        self.caller = conductor_caller.Caller(self.conf)
         self.addCleanup(self.caller.close)
 
 

@@ -12,6 +12,7 @@ import oslo_messaging
 from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap import objects
+from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import rpc
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.conductor import service
@@ -35,7 +36,7 @@ class TimeoutsSqlite(base.TestCase):
     def use_conductor(self, wait: float = 0, timeout: int = 1) -> None:
         """As in a service with that configuration."""
         # It registers the option.
-        rpcapi.Caller(self.client_conf).close()
+        conductor_caller.Caller(self.client_conf).close()
         self.client_conf.set_override('rpc_response_timeout', timeout)
         rpcapi.use_conductor(self.client_conf, wait=wait)
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A log that those who call cannot fill or forge."""
+
+import logging
+import threading
+import time
+from typing import Any
+
+# In characters: of a caller's text, and of a line whoever writes it.
+_MAX_SHOWN = 200
+_MAX_LINE = 2000
+# One place in the code writes so many lines at once, and then one in so many seconds.
+BURST = 100
+SECONDS = 1.0
+
+
+def shown(value: Any, most: int = _MAX_SHOWN) -> str:
+    """A text of others as it may be in a line of the log."""
+    text = str(value)
+    if len(text) > most:
+        text = f'{text[:most]}... ({len(text)} characters)'
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+class Bounded(logging.Filter):
+    """Lets a place in the code log no more than so often, and no line of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._places: dict[tuple[str, int], _Allowance] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        with self._lock:
+            place = self._places.setdefault((record.pathname, record.lineno), _Allowance())
+            left_out = place.take(time.monotonic())
+        if left_out is None:
+            return False
+        more = f' ({left_out} more of these lines were left out)' if left_out else ''
+        record.msg, record.args = shown(record.getMessage(), _MAX_LINE) + more, ()
+        return True
+
+
+class _Allowance:
+    """How many lines a place may still write."""
+
+    def __init__(self) -> None:
+        self._lines = float(BURST)
+        self._at = 0.0
+        self._left_out = 0
+
+    def take(self, now: float) -> int | None:
+        """How many lines were left out before this one; None where it is left out as well."""
+        self._lines = min(BURST, self._lines + (now - self._at) / SECONDS)
+        self._at = now
+        if self._lines < 1:
+            self._left_out += 1
+            return None
+        self._lines -= 1
+        left_out, self._left_out = self._left_out, 0
+        return left_out
+
+
+def bound() -> None:
+    """Bound what this process logs, with the handlers that it has now."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Bounded())
