@@ -18,6 +18,7 @@ from nova_cellmap.cells import undecoded
 from nova_cellmap.db import deadline
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
+from nova_cellmap.db import guard
 from nova_cellmap.db import session
 from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
@@ -272,7 +273,7 @@ def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> st
     """
     plain = _checked_url(cell)
     limited = session.with_limits(plain, connect_timeout, read_timeout)
-    return limited.render_as_string(hide_password=False)
+    return guard.guarded(limited).render_as_string(hide_password=False)
 
 
 def _checked_url(cell: CellMapping) -> sa_url.URL:

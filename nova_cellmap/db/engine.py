@@ -34,6 +34,7 @@ from nova_cellmap import private_files
 from nova_cellmap import url
 from nova_cellmap.db import deadline
 from nova_cellmap.db import errors
+from nova_cellmap.db import guard
 from nova_cellmap.db import session
 
 _PLUGIN = 'nova_cellmap'
@@ -60,6 +61,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
         self.is_reader = url.query.get(_ROLE) == 'reader'
         self.connect_timeout = float(str(url.query[_CONNECT_TIMEOUT]))
         self.read_timeout = float(str(url.query[_READ_TIMEOUT]))
+        kwargs.setdefault('connect_args', {}).update(guard.arguments(url))
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
         # A connection's transaction has ended when it comes back: oslo.db's facade and

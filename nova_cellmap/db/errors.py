@@ -157,7 +157,11 @@ def _unconnected(error: Exception, parameters: dict[str, Any]) -> DriverError:
 
 
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-_PLAIN = {'host', 'port', 'user', 'password', 'passwd', 'database', 'dbname', 'db', 'client_flag'}
+_PLAIN = {
+    *('host', 'port', 'user', 'password', 'passwd', 'database', 'dbname', 'db', 'client_flag'),
+    # Of nova_cellmap.db.guard.
+    *('auth_plugin_map', 'local_infile', 'require_auth'),
+}
 
 
 def _missing_files(parameters: dict[str, Any]) -> set[str]:

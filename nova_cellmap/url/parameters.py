@@ -54,6 +54,7 @@ _CHARSET = _Kind(_CHARSET_PATTERN, 'utf8mb4: any other loses characters')
 _HOST = _Kind(_HOST_PATTERN, 'the name or address of a host', is_for_clients=False)
 _FILE = _Kind(_TEXT_PATTERN, 'the path of a file', is_for_clients=False)
 _SECRET = _Kind(_TEXT_PATTERN, 'text', is_for_clients=False)
+_AUTH = _Kind(_WORDS_PATTERN, 'words', is_for_clients=False)
 _INIT = _Kind(
     _INIT_PATTERN, 'SET SESSION of wsrep_sync_wait, time_zone, sql_mode or a time-out', False
 )
@@ -116,7 +117,7 @@ _POSTGRESQL = {
     'sslpassword': _SECRET,
     'gssencmode': _WORD,
     'channel_binding': _WORD,
-    'require_auth': _WORDS,
+    'require_auth': _AUTH,
 }
 _SQLITE = {
     'uri': _FLAG,
