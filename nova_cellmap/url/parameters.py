@@ -23,6 +23,7 @@ class _Kind(NamedTuple):
 _NUMBER_PATTERN = re.compile('[0-9]{1,9}')
 _SECONDS_PATTERN = re.compile('[1-9][0-9]{0,6}')
 _FLAG_PATTERN = re.compile('true|false|yes|no|on|off|0|1', re.I)
+_ON_PATTERN = re.compile('true|yes|on|1', re.I)
 _OFF_PATTERN = re.compile('false|no|off|0', re.I)
 _WORD_PATTERN = re.compile('[A-Za-z0-9_.:-]{1,255}')
 _WORDS_PATTERN = re.compile('[A-Za-z0-9_.:!+@= ,-]{1,1024}')
@@ -47,6 +48,8 @@ _OPTIONS_PATTERN = re.compile(rf'{_PG_OPTION}(?: +{_PG_OPTION}){{0,16}}')
 _NUMBER = _Kind(_NUMBER_PATTERN, 'a whole number')
 _SECONDS = _Kind(_SECONDS_PATTERN, 'a number of seconds from 1 to 9999999')
 _FLAG = _Kind(_FLAG_PATTERN, 'true or false')
+# PyMySQL takes any text for true.
+_ON = _Kind(_ON_PATTERN, 'true, or not be there')
 _OFF = _Kind(_OFF_PATTERN, 'false')
 _WORD = _Kind(_WORD_PATTERN, 'one word')
 _WORDS = _Kind(_WORDS_PATTERN, 'words')
@@ -82,6 +85,7 @@ _PYMYSQL = {
     'collation': _WORD,
     'program_name': _WORD,
     'bind_address': _WORD,
+    'ssl_disabled': _ON,
     'ssl_key_password': _SECRET,
     'ssl_verify_cert': _FLAG,
     'ssl_verify_identity': _FLAG,
