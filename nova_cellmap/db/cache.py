@@ -20,33 +20,28 @@ was started anew counts from the beginning, and could take an old number for one
 
 from collections.abc import Collection, Iterable, Iterator
 import contextlib
-import datetime
 import functools
 import hashlib
-import json
 import logging
 import os
-import re
 import secrets
 import threading
 import time
-from typing import Any
 
 from oslo_config import cfg
 
 from nova_cellmap import exception
+from nova_cellmap.db import cached_row
 from nova_cellmap.db import memcached
-from nova_cellmap.db import models
 
 LOG = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Row = cached_row.Row
 
-# How an item begins. A value begins with the version of its format, which has to change where
-# values do. It is not in the key: releases that run side by side share the tombstones.
+# How an item begins. A value begins with the version of its format; that is not in the key, since
+# releases that run side by side share the tombstones.
 _LEASE = b'L'
 _TOMBSTONE = b'T'
-_VALUE = b'1'
 # For how many seconds they stand: longer than a lookup takes, and than a transaction.
 _LEASE_SECONDS = 10
 _TOMBSTONE_SECONDS = 60
@@ -57,21 +52,19 @@ _TRIES = 5
 # How many seconds to wait before a server is told again what it has not acknowledged.
 _AGAIN_AFTER = 1
 
-_COLUMNS = tuple(column.name for column in models.instance_mapping.columns)
-_TIMES = ('created_at', 'updated_at')
-_UUID = re.compile(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
-
 
 class Lookup:
     """What the cache has of some instances, and the right to add what it has not.
 
+    :param end: until when memcached is waited for, on the clock of ``time.monotonic``
     :ivar rows: the rows that were found, by instance uuid
     """
 
-    def __init__(self, prefix: str, seconds: int) -> None:
+    def __init__(self, prefix: str, seconds: int, end: float) -> None:
         self.rows: dict[str, Row] = {}
         self._prefix = prefix
         self._seconds = seconds
+        self._end = end
         self._lease = _LEASE + _token()
         # Of each server the connection and, by key, the numbers of the leases.
         self._leases: list[tuple[memcached.Server, memcached.Client, dict[str, bytes]]] = []
@@ -91,18 +84,19 @@ class Lookup:
             }
 
         try:
-            client, (found, leases) = server.ask(get_or_lease)
+            client, (found, leases) = server.ask(get_or_lease, len(keys), end=self._end)
         except memcached.Unavailable:
             return
         self._leases.append((server, client, leases))
         for key, item in found.items():
-            row = _unpacked(item)
-            if row is not None and row['instance_uuid'] == key.removeprefix(self._prefix):
-                self.rows[row['instance_uuid']] = row
+            uuid = key.removeprefix(self._prefix)
+            row = cached_row.unpacked(item, uuid)
+            if row is not None:
+                self.rows[uuid] = row
 
     def fill(self, rows: Iterable[Row]) -> None:
         """Put in rows that were read from the database since."""
-        items = {self._prefix + row['instance_uuid']: _packed(row) for row in rows}
+        items = {self._prefix + row['instance_uuid']: cached_row.packed(row) for row in rows}
         for server, client, leases in self._leases:
             swap = functools.partial(_swap, items=items, leases=leases, seconds=self._seconds)
             with contextlib.suppress(memcached.Unavailable):
@@ -133,7 +127,8 @@ class Cache:
         The database must answer with what is committed when it is asked: a replica that lags
         does not.
         """
-        lookup = Lookup(self._prefix, self._seconds)
+        end = time.monotonic() + self._servers.timeout
+        lookup = Lookup(self._prefix, self._seconds, end)
         keys = [key for key in self._keys(uuids) if key not in self._unsaid]
         try:
             for server, theirs in self._servers.of(keys).items():
@@ -148,7 +143,7 @@ class Cache:
         for server, keys in self._servers.of(self._keys(uuids)).items():
             tombstones = dict.fromkeys(keys, _TOMBSTONE + token)
             with contextlib.suppress(memcached.Unavailable):
-                server.tell(functools.partial(_bury, tombstones=tombstones))
+                server.tell(functools.partial(_bury, tombstones=tombstones), len(keys))
 
     def show(self, uuids: Iterable[str], token: bytes, *, are_changed: bool) -> None:
         """Remove the tombstones, and all else that is there but others' tombstones.
@@ -169,7 +164,8 @@ class Cache:
         failed = []
         for server, theirs in self._servers.of(keys).items():
             try:
-                server.tell(functools.partial(_remove, keys=theirs, tombstone=tombstone))
+                remove = functools.partial(_remove, keys=theirs, tombstone=tombstone)
+                server.tell(remove, len(theirs))
             except memcached.Unavailable:
                 failed += theirs
         return failed
@@ -184,7 +180,7 @@ class Cache:
             self._prefix + uuid
             for uuid in uuids
             # Others are not cached: memcached's keys have no spaces, nor may they be long.
-            if isinstance(uuid, str) and _UUID.fullmatch(uuid)
+            if cached_row.is_uuid(uuid)
         ]
 
 
@@ -263,30 +259,6 @@ def _token() -> bytes:
 def new_token() -> bytes:
     """What tells the tombstones of a transaction from all others."""
     return _token()
-
-
-def _packed(row: Row) -> bytes:
-    values = {**row, **{name: _as_text(row[name]) for name in _TIMES}}
-    return _VALUE + json.dumps([values[name] for name in _COLUMNS]).encode()
-
-
-def _unpacked(item: bytes) -> Row | None:
-    """The row; None where it is something else."""
-    if not item.startswith(_VALUE):
-        return None
-    try:
-        row = dict(zip(_COLUMNS, json.loads(item[1:]), strict=True))
-        return {**row, **{name: _as_time(row[name]) for name in _TIMES}}
-    except (ValueError, TypeError):
-        return None
-
-
-def _as_text(time: datetime.datetime | None) -> str | None:
-    return None if time is None else time.isoformat()
-
-
-def _as_time(text: str | None) -> datetime.datetime | None:
-    return None if text is None else datetime.datetime.fromisoformat(text)
 
 
 _cache: Cache | None = None

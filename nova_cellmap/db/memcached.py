@@ -9,6 +9,7 @@ then has old values when the first is back, and do not say over which connection
 from collections import deque
 from collections.abc import Callable, Iterable
 import dataclasses
+import functools
 import hashlib
 import logging
 import threading
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 
 from nova_cellmap import exception
+from nova_cellmap.db import limited
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ BACKEND = 'dogpile.cache.pymemcache'
 _LEFT_ALONE = 5
 # For how many seconds, at most, one that did not answer in time is waited for the next time.
 _SHORT_TIMEOUT = 0.25
+# How many bytes an answer may have: some, and so many for each key that is asked for. One value
+# of others that is as long as memcached's can be, 1 MiB, does no harm.
+_BYTES = 2 * 1024 * 1024
+_BYTES_OF_A_KEY = 16 * 1024
 # How many connections to a server are kept open between their uses.
 _MOST_IDLE = 20
 
@@ -128,40 +134,61 @@ class Server:
         self._idle: deque[Client] = deque(maxlen=_MOST_IDLE)
         self._lock = threading.Lock()
 
-    def ask(self, question: Callable[[Client], _T], *, insist: bool = False) -> tuple[Client, _T]:
+    @property
+    def timeout(self) -> float:
+        """For how many seconds the server is waited for, with all that it is asked at once."""
+        timeout = self._settings.timeout
+        return min(timeout, _SHORT_TIMEOUT) if self._was_silent else timeout
+
+    def ask(
+        self,
+        question: Callable[[Client], _T],
+        keys: int,
+        *,
+        end: float | None = None,
+        insist: bool = False,
+    ) -> tuple[Client, _T]:
         """Ask the server; the connection is the caller's until it is given back.
 
         One that was lost while it lay idle is met by a second try, on a new one.
 
         :param question: is called with the connection; perhaps twice
+        :param keys: how many it asks for
+        :param end: until when an answer is of use, on the clock of ``time.monotonic``
         :param insist: ask a server that is left alone, too
         :returns: the connection and what *question* answered
         :raises: Unavailable
         """
+        now = time.monotonic()
+        if end is not None and end <= now:
+            # What has taken the time was another server.
+            raise Unavailable(self.address)
         if not insist and self._is_left_alone():
             raise Unavailable(self.address)
+        end = now + self.timeout if end is None else min(end, now + self.timeout)
+        put = functools.partial(self._put, question, keys=keys, end=end)
         client = self._idle_client()
         if client is not None:
             try:
-                return client, self._put(question, client)
+                return client, put(client)
             except TimeoutError as error:
                 raise self._failed(error) from None
             except Exception:
                 self._close_idle()
         client = self._new_client()
         try:
-            answer = self._put(question, client)
+            answer = put(client)
         except Exception as error:
             raise self._failed(error) from None
-        self._succeeded(client)
+        self._succeeded()
         return client, answer
 
-    def tell(self, question: Callable[[Client], _T]) -> _T:
+    def tell(self, question: Callable[[Client], _T], keys: int) -> _T:
         """Ask the server, left alone or not.
 
         :raises: Unavailable
         """
-        client, answer = self.ask(question, insist=True)
+        client, answer = self.ask(question, keys, insist=True)
         self.give_back(client)
         return answer
 
@@ -174,7 +201,7 @@ class Server:
             # The client would connect again, perhaps to a server that was started anew.
             raise Unavailable(self.address)
         try:
-            self._put(question, client)
+            self._put(question, client, keys=0, end=time.monotonic() + self.timeout)
         except Exception as error:
             raise self._failed(error) from None
 
@@ -183,7 +210,10 @@ class Server:
         if client.sock is not None:
             self._idle.append(client)
 
-    def _put(self, question: Callable[[Client], _T], client: Client) -> _T:
+    def _put(
+        self, question: Callable[[Client], _T], client: Client, *, keys: int, end: float
+    ) -> _T:
+        client.limits.allow(end, _BYTES + _BYTES_OF_A_KEY * keys)
         try:
             return question(client)
         except BaseException:
@@ -198,15 +228,9 @@ class Server:
             return None
 
     def _new_client(self) -> Client:
-        import pymemcache
-
-        timeout = self._settings.timeout
-        if self._was_silent:
-            timeout = min(timeout, _SHORT_TIMEOUT)
-        return pymemcache.Client(
+        return _client_class()(
             self.address,
-            connect_timeout=timeout,
-            timeout=timeout,
+            connect_timeout=self.timeout,
             no_delay=True,
             default_noreply=False,
             socket_keepalive=self._settings.keepalive,
@@ -243,8 +267,7 @@ class Server:
             )
         return Unavailable(self.address)
 
-    def _succeeded(self, client: Client) -> None:
-        client.sock.settimeout(self._settings.timeout)
+    def _succeeded(self) -> None:
         with self._lock:
             is_news = self._has_failed
             self._has_failed = self._was_silent = False
@@ -252,10 +275,21 @@ class Server:
             LOG.info('memcached %s answers again', self.address)
 
 
+@functools.cache
+def _client_class() -> Any:
+    import pymemcache
+
+    return limited.client_class(pymemcache.Client)
+
+
 class Servers:
-    """All servers. A key lives on one, and on no other while that is dead."""
+    """All servers. A key lives on one, and on no other while that is dead.
+
+    :ivar timeout: for how many seconds they are waited for
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.timeout = settings.timeout
         self._servers = [Server(address, settings) for address in settings.addresses]
 
     def of(self, keys: Iterable[str]) -> dict[Server, list[str]]:
