@@ -37,8 +37,8 @@ class _Case(tests_base.TestCase):
     def read(self, cell: CellMapping) -> str:
         """Read a cell's database as the audit does; what is said where it cannot be."""
         try:
-            with database.connect(cell) as connection:
-                connection.exec_driver_sql('SELECT 1').all()
+            with database.connect(cell) as reader:
+                reader.rows(sa.select(sa.literal_column('1')), 1)
         except exception.CellUnreachable as error:
             return str(error)
         return ''
