@@ -28,7 +28,9 @@ _OFF_PATTERN = re.compile('false|no|off|0', re.I)
 _WORD_PATTERN = re.compile('[A-Za-z0-9_.:-]{1,255}')
 _WORDS_PATTERN = re.compile('[A-Za-z0-9_.:!+@= ,-]{1,1024}')
 _TEXT_PATTERN = re.compile('.{1,1024}')
-_CHARSET_PATTERN = re.compile('utf-?8|utf8mb[34]', re.I)
+# Those of which the connection makes utf8mb4.
+_CHARSET_PATTERN = re.compile('utf-?8|utf8mb[34]|latin1|ascii|cp1252|binary', re.I)
+_UTF8_PATTERN = re.compile('utf-?8', re.I)
 _HOST_PATTERN = re.compile(r'[A-Za-z0-9_.:%/@,\[\]-]{1,1024}')
 _MODE_PATTERN = re.compile('ro|rw|memory')
 _CACHE_PATTERN = re.compile('shared|private')
@@ -53,7 +55,8 @@ _ON = _Kind(_ON_PATTERN, 'true, or not be there')
 _OFF = _Kind(_OFF_PATTERN, 'false')
 _WORD = _Kind(_WORD_PATTERN, 'one word')
 _WORDS = _Kind(_WORDS_PATTERN, 'words')
-_CHARSET = _Kind(_CHARSET_PATTERN, 'utf8mb4: any other loses characters')
+_CHARSET = _Kind(_CHARSET_PATTERN, 'utf8mb4')
+_UTF8 = _Kind(_UTF8_PATTERN, 'utf8')
 _HOST = _Kind(_HOST_PATTERN, 'the name or address of a host', is_for_clients=False)
 _FILE = _Kind(_TEXT_PATTERN, 'the path of a file', is_for_clients=False)
 _SECRET = _Kind(_TEXT_PATTERN, 'text', is_for_clients=False)
@@ -103,7 +106,7 @@ _POSTGRESQL = {
     'keepalives_idle': _NUMBER,
     'keepalives_interval': _NUMBER,
     'keepalives_count': _NUMBER,
-    'client_encoding': _CHARSET,
+    'client_encoding': _UTF8,
     'application_name': _WORDS,
     'fallback_application_name': _WORDS,
     'options': _OPTIONS,

@@ -135,7 +135,6 @@ class Databases(_Case):
             'init_command=SET wsrep_sync_wait=1, autocommit=0',
             "init_command=SET time_zone=(SELECT LOAD_FILE('/etc/passwd'))",
             'init_command=SET SESSION wsrep_sync_wait=1 %23',
-            'charset=latin1',
             'charset=nosuch',
             'read_timeout=0',
             'read_timeout=-1',
