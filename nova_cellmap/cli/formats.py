@@ -7,6 +7,8 @@ from typing import Any
 
 from nova_cellmap import escape
 
+# What a shell runs, or takes as something else, within double quotes.
+_RUN_BY_SHELLS = re.compile(r'([\\$`])')
 # What a spreadsheet takes for a formula, in ASCII and in the full width of East Asian texts.
 _FORMULA = re.compile('[=+@\uff1d\uff0b\uff0d\uff20-]')
 
@@ -25,7 +27,7 @@ def _csv(text: str) -> str:
 
 def _shell(text: str) -> str:
     # Within double quotes, which cliff puts around it and escapes itself.
-    return re.sub(r'([\\$`])', r'\\\1', escape.escaped(text))
+    return _RUN_BY_SHELLS.sub(r'\\\1', escape.escaped(text))
 
 
 _SHOWN: Mapping[str, Callable[[str], str]] = {
