@@ -22,6 +22,12 @@ class _Case(base.TestCase):
         values = {name: samples.value(cls.fields[name], number) for name in samples.writable(cls)}
         return {**values, 'instance_uuid': base.new_uuid(), 'cell_uuid': self.make_cell().uuid}
 
+    def cell(self, number: int) -> dict[str, Any]:
+        """Values for each field of a cell that can be given one."""
+        cls = objects.CellMapping
+        values = {name: samples.value(cls.fields[name], number) for name in samples.writable(cls)}
+        return {**values, 'database_connection': f'mysql+pymysql://u{number}:p@db/cell'}
+
     def assert_has(self, values: dict[str, Any], obj: Any) -> None:
         self.assertEqual(values, {name: getattr(obj, name) for name in values})
 
@@ -101,13 +107,13 @@ class EveryColumn(_Case):
 
     def test_of_a_cell(self) -> None:
         cls = objects.CellMapping
-        values = {name: samples.value(cls.fields[name], 1) for name in samples.writable(cls)}
+        values = self.cell(1)
         made = cls(self.context, **values)
         made.create()
         self.assert_has(values, cls.get_by_uuid(self.context, made.uuid))
         for name in values:
             if name != 'uuid':
-                values[name] = samples.value(cls.fields[name], 2)
+                values[name] = self.cell(2)[name]
                 setattr(made, name, values[name])
                 made.save()
                 self.assert_has(values, cls.get_by_uuid(self.context, made.uuid))

@@ -4,6 +4,7 @@
 from collections.abc import Callable
 import copy
 import datetime
+import functools
 from typing import Any
 
 import hypothesis
@@ -20,6 +21,7 @@ from nova_cellmap.objects import base
 from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
 from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.unit.objects.test_versions import whole_mapping
 
 _KEY = 'nova_cellmap_object.'
@@ -52,6 +54,9 @@ _MAPPING: dict[str, Any] = {
     'created_at': st.none() | _TIMES,
     'updated_at': st.none() | _TIMES,
 }
+for _name, _field in objects.InstanceMapping.fields.items():
+    if _name not in _MAPPING and _name not in samples.OTHER_FORMS:
+        _MAPPING[_name] = st.integers(0, 9).map(functools.partial(samples.value, _field))
 _JUNK: Any = (
     st.none()
     | st.booleans()
