@@ -64,6 +64,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
         kwargs.setdefault('connect_args', {}).update(guard.arguments(url))
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
+        kwargs['logging_name'] = _PLUGIN
         # A connection's transaction has ended when it comes back: oslo.db's facade and
         # SQLAlchemy's Connection.close() see to that. Nothing needs another round trip.
         kwargs['pool_reset_on_return'] = None
@@ -122,6 +123,11 @@ def is_watched(engine: sa.Engine) -> bool:
 
 
 _statements_log = logging.getLogger('sqlalchemy.engine.Engine')
+# SQLAlchemy logs each row at the level DEBUG, and [api_database] connection_debug = 100 or a
+# service's own configuration sets that: the passwords of all cells are in there.
+logging.getLogger(f'{_statements_log.name}.{_PLUGIN}').addFilter(
+    lambda record: record.levelno > logging.DEBUG
+)
 
 
 def _ping_what_rested(engine: sa.Engine) -> None:
