@@ -89,9 +89,7 @@ class Reader:
                 raise
         # What was wrong with the first is said where this one fails too.
         with contextlib.suppress(*errors.DRIVER):
-            found = self._ask(lambda connection: rows_of(connection, plain, most, is_plain=True))
-            self._drop()
-            return found
+            return self._ask(lambda connection: rows_of(connection, plain, most, is_plain=True))
         raise self._failure(cause) from cause
 
     def column_names(self, table: str) -> Collection[str]:
@@ -218,8 +216,8 @@ def rows_of(
     """What a query finds in a cell's database.
 
     :param most: how many rows it can find; None: any number
-    :param is_plain: whether to have all text as it is stored, over a connection that is to be
-        closed afterwards: what is not in the encoding that it should be in becomes surrogates
+    :param is_plain: whether to have all text as it is stored: what is not in the encoding that
+        it should be in becomes surrogates
     :raises: one of errors.DRIVER
     """
     most_bytes = None if most is None else _BYTES_BESIDE + most * BYTES_A_ROW

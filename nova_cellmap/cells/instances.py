@@ -265,7 +265,7 @@ class Instances:
         )
         query = sa.select(column.uuid, said).where(self._is_no_marker()).order_by(column.uuid)
         if 'hidden' in self._columns:
-            query = query.where(sa.or_(column.hidden.is_(None), sa.not_(column.hidden)))
+            query = query.where(rows.is_not_set(column.hidden))
         return query
 
     def _is_no_marker(self) -> sa.ColumnElement[bool]:

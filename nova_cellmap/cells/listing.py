@@ -246,7 +246,7 @@ class _Table:
             sa.func.coalesce(columns.uuid, '') != rows.NO_UUID,
             sa.or_(project_id.is_(None), project_id.not_in(rows.MARKERS)),
         )
-        return query.where(columns.hidden.is_not(sa.true())) if 'hidden' in columns else query
+        return query.where(rows.is_not_set(columns.hidden)) if 'hidden' in columns else query
 
     def is_deleted(self) -> sa.ColumnElement[bool]:
         """Whether a row is deleted, or soft-deleted as long as it can be restored."""
@@ -388,9 +388,6 @@ def _attempt(
         found = _Found([], [])
         for row in database.rows_of(connection, query, limit, is_plain=is_plain):
             _sort_out(dict(zip(table.names, row, strict=True)), found)
-        if is_plain:
-            # It was changed for this.
-            connection.invalidate()
         return found
 
 

@@ -189,6 +189,11 @@ def is_text(value: Any) -> bool:
     )
 
 
+def is_not_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a flag is not set, or NULL, be it a truth value or a number."""
+    return sa.func.coalesce(sa.cast(flag, sa.Integer), 0) == 0
+
+
 def digits(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """The hexadecimal digits of a uuid in any spelling."""
     text = sa.func.lower(sa.func.trim(uuid))

@@ -27,7 +27,8 @@ def text_undecoded(connection: sa.Connection) -> Iterator[str]:
             with _changed(raw, 'text_factory', bytes):
                 yield 'utf-8'
         case 'psycopg2':
-            yield _have_bytes_from_psycopg2(raw)
+            with _bytes_from_psycopg2(raw) as encoding:
+                yield encoding
         case _:
             yield 'utf-8'
 
@@ -40,17 +41,26 @@ def decoded(row: Sequence[Any], encoding: str) -> tuple[Any, ...]:
     )
 
 
-def _have_bytes_from_psycopg2(raw: Any) -> str:
-    """Change the connection for good: it is to be closed afterwards."""
+@contextlib.contextmanager
+def _bytes_from_psycopg2(raw: Any) -> Iterator[str]:
     from psycopg2 import extensions
 
-    stored_as = raw.get_parameter_status('server_encoding')
-    # The server leaves text as it is stored.
-    raw.set_client_encoding('SQL_ASCII')
+    # The server leaves text as it is stored. The driver's own way is not for a transaction.
+    _execute(raw, "SET client_encoding TO 'SQL_ASCII'")
     extensions.register_type(extensions.BYTES, raw)
-    if stored_as == 'SQL_ASCII':
-        return 'utf-8'
-    return str(extensions.encodings.get(stored_as, 'utf-8'))
+    stored_as = raw.get_parameter_status('server_encoding')
+    try:
+        yield 'utf-8' if stored_as == 'SQL_ASCII' else extensions.encodings.get(stored_as, 'utf-8')
+    finally:
+        extensions.register_type(extensions.UNICODE, raw)
+        # Where the block failed, the end of its transaction does the same.
+        with contextlib.suppress(Exception):
+            _execute(raw, "SET client_encoding TO 'UTF8'")
+
+
+def _execute(raw: Any, statement: str) -> None:
+    with raw.cursor() as cursor:
+        cursor.execute(statement)
 
 
 @contextlib.contextmanager
