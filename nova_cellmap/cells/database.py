@@ -181,6 +181,7 @@ class Reader:
                 engine = sa.create_engine(
                     plain,
                     hide_parameters=True,
+                    logging_name=db_engine.LOGGING_NAME,
                     poolclass=pool.NullPool,
                     pool_reset_on_return=None,
                     isolation_level='AUTOCOMMIT',

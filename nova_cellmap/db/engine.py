@@ -38,6 +38,8 @@ from nova_cellmap.db import guard
 from nova_cellmap.db import session
 
 _PLUGIN = 'nova_cellmap'
+# Of engines that log their statements, and never a row.
+LOGGING_NAME = 'nova_cellmap'
 _ROLE = 'nova_cellmap_role'
 _CONNECT_TIMEOUT = 'nova_cellmap_connect_timeout'
 _READ_TIMEOUT = 'nova_cellmap_read_timeout'
@@ -64,7 +66,7 @@ class EnginePlugin(sa.CreateEnginePlugin):
         kwargs.setdefault('connect_args', {}).update(guard.arguments(url))
         # Parameters hold the cells' passwords, and SQLAlchemy's errors the parameters.
         kwargs['hide_parameters'] = True
-        kwargs['logging_name'] = _PLUGIN
+        kwargs['logging_name'] = LOGGING_NAME
         # A connection's transaction has ended when it comes back: oslo.db's facade and
         # SQLAlchemy's Connection.close() see to that. Nothing needs another round trip.
         kwargs['pool_reset_on_return'] = None
@@ -125,7 +127,7 @@ def is_watched(engine: sa.Engine) -> bool:
 _statements_log = logging.getLogger('sqlalchemy.engine.Engine')
 # SQLAlchemy logs each row at the level DEBUG, and [api_database] connection_debug = 100 or a
 # service's own configuration sets that: the passwords of all cells are in there.
-logging.getLogger(f'{_statements_log.name}.{_PLUGIN}').addFilter(
+logging.getLogger(f'{_statements_log.name}.{LOGGING_NAME}').addFilter(
     lambda record: record.levelno > logging.DEBUG
 )
 

@@ -8,6 +8,7 @@ import os
 import hypothesis
 from hypothesis import strategies as st
 
+from nova_cellmap import escape
 from nova_cellmap.cli import manage
 from nova_cellmap.db import engine
 from nova_cellmap.db import models
@@ -33,7 +34,22 @@ _URLS = (
     '{scheme}://{username}:{password}@{hostname}:{port}/{path}',
 )
 _COLUMNS = ('uuid', 'name', 'instance_uuid', 'cell_uuid', 'disabled', 'created')
-_HARD = ('', ' ', '-', '--', '\n', '\udcff', '\U0001f600', 'x' * 60, 'x' * 300, 'ä' * 70_000)
+_HARD = (
+    '',
+    ' ',
+    '-',
+    '--',
+    '\n',
+    '\x1b[2J',
+    '[/red]',
+    '=cmd',
+    '\u202e',
+    '\udcff',
+    '\U0001f600',
+    'x' * 60,
+    'x' * 300,
+    'ä' * 70_000,
+)
 _NUMBERS = ('-1', '0', '1', '9' * 30, '1e3')
 _TEXTS = st.one_of(
     st.sampled_from(_KNOWN),
@@ -131,6 +147,11 @@ class _Case(base.TestCase):
             self.assertNotIn('Traceback (most recent call last)', outcome.err)
         if outcome.status >= 64:
             self.assertNotEqual('', outcome.err)
+        self.assertTrue(outcome.status != 127 or 'map_instances' in argv, str(outcome))
+        self.assertNotEqual(70, outcome.status)
+        # No name and no value moves the cursor of whoever looks.
+        odd = [each for each in outcome.out + outcome.err if each not in '\n\t']
+        self.assertEqual(''.join(odd), escape.escaped(''.join(odd)))
 
 
 def _settings(examples: int) -> hypothesis.settings:
@@ -164,6 +185,53 @@ class FuzzSqlite(_Case):
     @hypothesis.given(st.lists(st.one_of(_TEXTS, st.sampled_from(('cell_v2', 'db', 'help')))))
     def test_any_words(self, argv: list[str]) -> None:
         self.assert_foreseen(argv)
+
+
+# Lines of a configuration file, most of them nearly right.
+_FILE_LINES = st.one_of(
+    st.sampled_from(
+        [
+            '[api_database]',
+            '[DEFAULT]',
+            '[cells]',
+            '[api_databse]',
+            '[',
+            '[]',
+            'connection = sqlite:///x.sqlite',
+            'connection = mysql+pymysql://u:sekret@127.0.0.1:1/x',
+            'connection = mysql+pymysql://u:$sekret@127.0.0.1:1/x',
+            'connection mysql+pymysql://u:sekret@127.0.0.1:1/x',
+            'conection = sekret',
+            ' sekret',
+            '= sekret',
+            'max_retries = sekret',
+            'timeout = -1',
+            'state_path = /nosuch/\x1b[2J',
+            '# sekret',
+        ]
+    ),
+    st.text(max_size=20),
+)
+
+
+class FuzzConfiguration(base.CommandTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(os.chdir, os.getcwd())  # noqa: PTH109
+        os.chdir(self.folder)
+
+    @_settings(150)
+    @hypothesis.given(
+        st.lists(_FILE_LINES).map('\n'.join).map(lambda text: text.encode('utf-8', 'replace'))
+        | st.binary(max_size=60),
+        st.sampled_from([('db', 'version'), ('cell_v2', 'list_cells')]),
+    )
+    def test_any_file(self, data: bytes, words: tuple[str, ...]) -> None:
+        self.config_file.write_bytes(data)
+        outcome = self.call('-q', *words)
+        self.assertIn(outcome.status, (0, 1, 64, 69), str(outcome))
+        for text in ('Traceback', 'sekret', '\x1b'):
+            self.assertNotIn(text, outcome.out + outcome.err)
 
 
 class FuzzMariadb(_Case):

@@ -6,9 +6,30 @@ import logging
 import fixtures
 
 import nova_cellmap
+from nova_cellmap.cells import nova_import
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
+from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.cells import base as cells_base
+
+
+class NovaApiSqlite(cells_base.TestCase):
+    """Nova's own table of cells has passwords too."""
+
+    def test_importing_it(self) -> None:
+        logger = logging.getLogger('sqlalchemy.engine')
+        self.addCleanup(logger.setLevel, logger.level)
+        logger.setLevel(logging.DEBUG)
+        logged = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        api = self.new_nova_api()
+        url = 'mysql+pymysql://u:sekret@h/d'
+        nova_api.add_cell(api, uuid=base.new_uuid(), name='a', database_connection=url)
+        # The test's own engine hides nothing.
+        before = len(logged.output)
+        nova_import.import_nova(self.context, cells_base.url_of(api))
+        self.assertIn('cell_mappings', logged.output[before:])
+        self.assertNotIn('sekret', logged.output[before:])
 
 
 @base.on_each_database
