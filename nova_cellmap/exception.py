@@ -221,7 +221,7 @@ class CellHasMappings(CellError):
 class CellCannotBeAsked(CellUnreachable):
     msg_fmt = (
         'Instance mappings to cell {cell} are left, and whether they are of live instances '
-        'nobody can tell: {reason} Correct its database_connection with update_cell; or, where '
+        'nobody can tell: {reason}. Correct its database_connection with update_cell; or, where '
         'the database is gone for good, give --unasked to remove the cell with its mappings.'
     )
 

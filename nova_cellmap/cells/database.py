@@ -31,6 +31,8 @@ _T = TypeVar('_T')
 # and this beside it.
 _BYTES_BESIDE = 1 << 20
 BYTES_A_ROW = 1 << 12
+# What a driver or a server says where it cannot make sense of a value.
+_MAY_BE_A_ROWS = (Kind.VALUE, Kind.UNUSABLE, Kind.REFUSED)
 
 
 @contextlib.contextmanager
@@ -61,6 +63,7 @@ class Reader:
         self._seconds = limits.read_timeout
         self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
+        self._was_connected = False
         self._connecting = deadline.Watched(0)
 
     @property
@@ -85,9 +88,9 @@ class Reader:
             return self._asked(lambda connection: rows_of(connection, query, most))
         except exception.CellUnreachable as error:
             cause = error.__cause__
-            if plain is None or cause is None or not self._answers(cause):
+            if plain is None or cause is None or not self._may_be_a_rows(cause):
                 raise
-        # What was wrong with the first is said where this one fails too.
+        # What was wrong with the first attempt is said where this one fails too.
         with contextlib.suppress(*errors.DRIVER):
             return self._ask(lambda connection: rows_of(connection, plain, most, is_plain=True))
         raise self._failure(cause) from cause
@@ -129,19 +132,23 @@ class Reader:
 
     def _ask(self, question: Callable[[sa.Connection], _T]) -> _T:
         """:raises: one of errors.DRIVER, after which the connection is closed"""
+        self._was_connected = False
         try:
-            return question(self._connected())
+            connection = self._connected()
+            self._was_connected = True
+            return question(connection)
         except exception.CellError:
             raise
         except Exception as error:
             self._drop()
             raise errors.as_driver_error(error) from error
 
-    def _answers(self, error: BaseException) -> bool:
-        """Whether an error is about what was asked or answered, and not of the connection."""
+    def _may_be_a_rows(self, error: BaseException) -> bool:
+        """Whether an error may be about what is in one row."""
         kind = errors.kind_of(error)
         # SQLite's driver says of text that it cannot decode what others say of a lost server.
-        return kind is not Kind.LOST or self.dialect == 'sqlite'
+        is_said = kind in _MAY_BE_A_ROWS or (kind is Kind.LOST and self.dialect == 'sqlite')
+        return is_said and self._was_connected
 
     def _failure(
         self, error: BaseException, before: BaseException | None = None

@@ -353,6 +353,10 @@ def _read_one(context: RequestContext, uuid: str) -> _Found:
     return found if found.rows else _found(context, 'uuid', narrow_to_any_spelling, 1, 0)
 
 
+# What is no row's fault.
+_NOT_A_ROWS = (Kind.LOST, Kind.SLOW, Kind.CROWDED, Kind.LOCKED, Kind.SCHEMA)
+
+
 def _found(
     context: RequestContext, needed: str, narrow: _Narrow, limit: int | None, offset: int
 ) -> _Found:
@@ -363,7 +367,7 @@ def _found(
     except errors.DRIVER as error:
         first = error
     except exception.CellUnreachable as error:
-        if error.__cause__ is None or errors.kind_of(error.__cause__) is Kind.LOST:
+        if error.__cause__ is None or errors.kind_of(error.__cause__) in _NOT_A_ROWS:
             raise
         first = error.__cause__
     # A driver or a server that cannot make sense of one value fails with all.

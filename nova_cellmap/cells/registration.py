@@ -143,7 +143,9 @@ def delete_cell(
         raise
     except exception.CellError as error:
         if mapped and not unasked:
-            raise exception.CellCannotBeAsked(cell=cell.identity, reason=str(error)) from error
+            raise exception.CellCannotBeAsked(
+                cell=cell.identity, reason=str(error).rstrip('.')
+            ) from error
         LOG.warning('%s. It is removed all the same.', str(error).rstrip('.'))
     if mapped and not force and not unasked:
         raise exception.CellHasMappings(cell=cell.identity)

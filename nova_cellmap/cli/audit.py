@@ -29,9 +29,10 @@ class Audit(base.Lister):
 
     Prints a row for each problem: missing (an instance without a mapping), orphaned (a
     mapping of an instance that no cell has), wrong_cell, no_cell (mapped to no cell, but
-    in one), wrong_owner, stale_queued_for_delete, and duplicate (live in two cells). A
-    mapping that is changed while it is looked at stays as its writer left it. A cell
-    that cannot be read makes nothing orphaned. It may be killed and run again at any time.
+    in one), wrong_owner, stale_queued_for_delete, duplicate (live in two cells), and
+    invalid_row (a row of a cell that no mapping can be made of). A mapping that is changed
+    while it is looked at stays as its writer left it. A cell that cannot be read makes
+    nothing orphaned. It may be killed and run again at any time.
     """
 
     examples = (
@@ -57,7 +58,7 @@ class Audit(base.Lister):
         parser.add_argument(
             '--repair',
             action='store_true',
-            help='Mend what the cells tell how to: all but the orphaned and the duplicate.',
+            help='Mend what the cells tell how to: all but orphaned, duplicate and invalid_row.',
         )
         parser.add_argument('--purge', action='store_true', help='Remove the orphaned mappings.')
         parser.add_argument(

@@ -118,9 +118,11 @@ class Lists(_Case):
     def test_what_is_listed(self) -> None:
         active = nova_cell.add(self.nova, created_at=_TIMES[1])
         gone = nova_cell.add(self.nova2, deleted=7, created_at=_TIMES[0])
+        soft = nova_cell.add(self.nova2, vm_state='soft-delete', created_at=_TIMES[2])
+        stateless = nova_cell.add(self.nova2, vm_state=None, created_at=None)
         nova_cell.add(self.nova3, hidden=True)
-        self.assertEqual([active], self.uuids())
-        self.assertEqual([active, gone], self.uuids(deleted=True))
+        self.assertEqual([active, stateless], self.uuids())
+        self.assertEqual([soft, active, gone, stateless], self.uuids(deleted=True))
 
     def test_a_project_is_looked_for_in_its_cells_alone(self) -> None:
         mine = nova_cell.add(self.nova, project_id='mine')

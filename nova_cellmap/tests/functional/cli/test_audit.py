@@ -23,6 +23,7 @@ _PROBLEMS = {
     'wrong_owner',
     'stale_queued_for_delete',
     'duplicate',
+    'invalid_row',
 }
 
 
@@ -48,6 +49,7 @@ class _Case(base.TestCase):
             self.add(cell_uuid=None): 'no_cell',
             self.add(project_id='theirs'): 'wrong_owner',
             self.add(queued_for_delete=True): 'stale_queued_for_delete',
+            nova_cell.add(self.nova, project_id='p\x1b[31m'): 'invalid_row',
         }
         duplicate = self.add()
         nova_cell.add(self.nova2, uuid=duplicate)
@@ -80,12 +82,15 @@ class Audit(_Case):
     def test_repair_and_purge_say_what_was_mended(self) -> None:
         problems = self.break_all()
         for row in self.audit(1, '--repair'):
-            mended = problems[row['instance_uuid']] not in ('orphaned', 'duplicate')
+            mended = problems[row['instance_uuid']] not in ('orphaned', 'duplicate', 'invalid_row')
             self.assertEqual(mended, row['detail'].endswith('; mended'), str(row))
         self.assertEqual(
-            {'orphaned', 'duplicate'}, {row['problem'] for row in self.audit(1, '--purge')}
+            {'orphaned', 'duplicate', 'invalid_row'},
+            {row['problem'] for row in self.audit(1, '--purge')},
         )
-        self.assertEqual(['duplicate'], [row['problem'] for row in self.audit(1)])
+        self.assertEqual(
+            ['duplicate', 'invalid_row'], sorted(row['problem'] for row in self.audit(1))
+        )
 
     def test_0_where_all_is_mended(self) -> None:
         self.add(cell_uuid=None)

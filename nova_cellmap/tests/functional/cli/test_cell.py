@@ -261,7 +261,7 @@ class DeleteCell(_Case):
         self.assertEqual([self.cell.uuid], self.uuids())
 
     def test_4_where_mappings_are_left_unless_forced(self) -> None:
-        self.make_mapping(cell_uuid=self.cell.uuid)
+        self.make_mapping(cell_uuid=self.cell.uuid, queued_for_delete=True)
         self.assertIn('--force', self.assert_fails(4, *self.command, 'cell1'))
         self.assert_succeeds(*self.command, 'cell1', '--force')
         self.assertEqual(([], {}), (self.uuids(), self.mapped()))
@@ -269,13 +269,30 @@ class DeleteCell(_Case):
     def test_5_where_mappings_are_left_and_the_cell_cannot_be_asked(self) -> None:
         path = self.folder / 'missing.sqlite'
         for number, url in enumerate(
-            (f'sqlite:///{path}', cells_base.url_of(self.new_database()))
+            (
+                f'sqlite:///{path}',
+                cells_base.url_of(self.new_database()),
+                cells_base.url_of(self.new_nova()),
+                'none:///',
+            )
         ):
             cell = self.make_cell(name=f'lost{number}', database_connection=url)
             self.make_mapping(cell_uuid=cell.uuid)
             for options in ((), ('--force',)):
-                self.assert_fails(5, *self.command, cell.uuid, *options)
+                said = self.assert_fails(5, *self.command, cell.uuid, *options)
+                self.assertIn('--unasked', said)
         self.assertFalse(path.exists())
+        self.assertEqual(4, len(self.mapped()))
+
+    def test_unasked_removes_what_nobody_can_ask_about(self) -> None:
+        cell = self.make_cell(name='lost')
+        self.make_mapping(cell_uuid=cell.uuid)
+        self.assertIn('1 mapping', self.assert_succeeds(*self.command, 'lost', '--unasked').err)
+        self.assertEqual({}, self.mapped())
+
+    def test_unasked_asks_where_it_can(self) -> None:
+        nova_cell.add(self.nova)
+        self.assert_fails(3, *self.command, 'cell1', '--unasked')
 
     def test_a_lost_cell_without_mappings_is_removed(self) -> None:
         cell = self.make_cell(name='lost', database_connection='sqlite:////missing.sqlite')
