@@ -38,7 +38,6 @@ from typing import (
     Protocol,
     TypedDict,
     TypeVar,
-    cast,
 )
 
 from oslo_db import exception as db_exc
@@ -51,12 +50,16 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import cache
 from nova_cellmap.db import engine
+from nova_cellmap.db import errors
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
+from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
 from nova_cellmap.db import transaction
+from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
+from nova_cellmap.db.transaction import reads_own
 from nova_cellmap.db.transaction import writes
 
 Row = dict[str, Any]
@@ -165,7 +168,7 @@ def concurrent_writers() -> int:
 
 
 @writes
-def cell_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
+def cell_mapping_create(context: Changing, values: Mapping[str, Any]) -> Row:
     """Add a cell.
 
     :param values: ``uuid``, ``transport_url`` and ``database_connection``; perhaps ``name``
@@ -175,14 +178,13 @@ def cell_mapping_create(context: Connected, values: Mapping[str, Any]) -> Row:
     """
     values = _known(_CELL_NAMES, values, required=_CELL_REQUIRED)
     with _cell_is_unique(values):
-        context.connection.execute(_cells.insert().values(created_at=_now(), **values))
-    transaction.changes_of(context).note_cells()
+        _insert_one_cell(context, {**values, 'created_at': _now()})
     return _get_cell(context, values['uuid'])
 
 
 @writes
 def cell_mapping_create_bulk(
-    context: Connected, cells: Collection[Mapping[str, Any]]
+    context: Changing, cells: Collection[Mapping[str, Any]]
 ) -> CellBulkResult:
     """Add cells, in one transaction. What stands already is left as it is.
 
@@ -223,14 +225,20 @@ def _taken(values: Row, others: Iterable[Row]) -> tuple[str, str] | None:
     return None
 
 
-def _insert_cell(context: Connected, values: Row) -> None:
+def _insert_cell(context: Changing, values: Row) -> None:
     created_at = values.get('created_at') or _now()
     try:
-        context.connection.execute(_cells.insert().values({**values, 'created_at': created_at}))
+        _insert_one_cell(context, {**values, 'created_at': created_at})
     except db_exc.DBDuplicateEntry as error:
         # Somebody added it, or took its name, since we looked. Look again.
         raise db_exc.RetryRequest(error) from error
-    transaction.changes_of(context).note_cells()
+
+
+def _insert_one_cell(context: Changing, values: Row) -> None:
+    result: Any = context.connection.execute(_cells.insert().values(values))
+    number = int(result.inserted_primary_key[0])
+    transaction.prove(context, outcome.inserted(_cells.c.uuid, values['uuid'], number))
+    context.noted.note_cells()
 
 
 @reads
@@ -288,33 +296,34 @@ def cell_mapping_get_by_project_id(
 
 
 @writes
-def cell_mapping_update(context: Connected, uuid: str, values: Mapping[str, Any]) -> Row:
+def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any]) -> Row:
     """Change the columns that *values* names, and no other.
 
     :returns: the row as it stands then
     :raises: CellMappingNotFound; CellMappingExists where the new name is taken
     """
-    values = _known(_CELL_NAMES, values)
-    query = _cells.update().where(_cells.c.uuid == uuid).values(updated_at=_now(), **values)
+    values = {'updated_at': _now(), **_known(_CELL_NAMES, values)}
+    query = _cells.update().where(_cells.c.uuid == uuid).values(values)
     with _cell_is_unique(values):
         context.connection.execute(query)
-    transaction.changes_of(context).note_cells()
+    transaction.prove(context, outcome.updated(_cells.c.uuid, uuid, values))
+    context.noted.note_cells()
     return _get_cell(context, uuid)
 
 
 @writes
-def cell_mapping_destroy(context: Connected, uuid: str) -> None:
+def cell_mapping_destroy(context: Changing, uuid: str) -> None:
     """Remove a cell, and its resume point with it.
 
     :raises: CellMappingNotFound; CellMappingInUse where it still has mappings
     """
     try:
-        result = context.connection.execute(_cells.delete().where(_cells.c.uuid == uuid))
+        deleted = _delete(context, _cells.delete(), _cells.c.uuid, [uuid])
     except db_exc.DBReferenceError:
         raise exception.CellMappingInUse(uuid=uuid) from None
-    if not result.rowcount:
+    if not deleted:
         raise exception.CellMappingNotFound(cell=uuid)
-    transaction.changes_of(context).note_cells()
+    context.noted.note_cells()
 
 
 def _get_cell(context: Connected, uuid: str) -> Row:
@@ -345,27 +354,22 @@ def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) 
     :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
     """
     row: Row = {'created_at': _now(), 'updated_at': None, **_complete(values)}
-    # Within a block, nothing can be begun anew.
-    if not transaction.is_open(context):
-        with contextlib.suppress(transaction.Refused):
-            return _create_directly(context, row)
     return _create(context, row)
 
 
 @writes
-def _create_directly(context: Connected, row: Row) -> Row:
-    number = transaction.insert(context, _INSERT, row)
-    return _with_cells(context, [{**row, 'id': number}])[0]
-
-
-@writes
-def _create(context: Connected, row: Row) -> Row:
+def _create(context: Changing, row: Row) -> Row:
+    uuid = row['instance_uuid']
     try:
-        with _cell_is_there(row):
-            result = context.connection.execute(_INSERT.insert, row)
-    except db_exc.DBDuplicateEntry:
-        raise exception.InstanceMappingExists(uuid=row['instance_uuid']) from None
-    number = cast(Any, result.inserted_primary_key)[0]
+        number = transaction.insert(context, _INSERT, row)
+    except errors.DRIVER as error:
+        kind = errors.kind_of(error)
+        if kind is errors.Kind.DUPLICATE:
+            raise exception.InstanceMappingExists(uuid=uuid) from None
+        if kind is errors.Kind.REFERENCE:
+            raise exception.CellMappingNotFound(cell=row['cell_uuid']) from None
+        raise
+    transaction.prove(context, outcome.inserted(_mappings.c.instance_uuid, uuid, number))
     return _with_cells(context, [{**row, 'id': number}])[0]
 
 
@@ -391,7 +395,7 @@ def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid
 
 @writes
 def instance_mapping_update(
-    context: Connected,
+    context: Changing,
     instance_uuid: str,
     values: Mapping[str, Any],
     *,
@@ -405,14 +409,18 @@ def instance_mapping_update(
     :raises: InstanceMappingNotFound; InstanceMappingConflict where the cell is not the
         expected one; CellMappingNotFound where the new cell does not exist
     """
-    values = _known(_MAPPING_NAMES, values)
+    values = {'updated_at': _now(), **_known(_MAPPING_NAMES, values)}
     query = _mappings.update().where(_mappings.c.instance_uuid == instance_uuid)
+    expected = None
     if expected_cell_uuid is not ANYTHING:
+        expected = {'cell_uuid': expected_cell_uuid}
         query = query.where(_mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
     with _cell_is_there(values):
-        result = context.connection.execute(query.values(updated_at=_now(), **values))
+        result = context.connection.execute(query.values(values))
     if result.rowcount:
-        transaction.changes_of(context).note_mappings([instance_uuid])
+        key = _mappings.c.instance_uuid
+        transaction.prove(context, outcome.updated(key, instance_uuid, values, expected))
+        context.noted.note_mappings([instance_uuid])
     row = _get_mapping(context, instance_uuid)
     if not result.rowcount:
         raise exception.InstanceMappingConflict(
@@ -422,15 +430,14 @@ def instance_mapping_update(
 
 
 @writes
-def instance_mapping_destroy(context: Connected, instance_uuid: str) -> None:
+def instance_mapping_destroy(context: Changing, instance_uuid: str) -> None:
     """Remove the mapping of an instance.
 
     :raises: InstanceMappingNotFound
     """
-    query = _mappings.delete().where(_mappings.c.instance_uuid == instance_uuid)
-    if not context.connection.execute(query).rowcount:
+    if not _delete(context, _mappings.delete(), _mappings.c.instance_uuid, [instance_uuid]):
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
-    transaction.changes_of(context).note_mappings([instance_uuid])
+    context.noted.note_mappings([instance_uuid])
 
 
 def _cache(context: RequestContext) -> cache.Cache | None:
@@ -754,14 +761,14 @@ def _get_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
 
 
 def _known_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
-    noted = transaction.noted(context)
+    noted = context.noted
     # A transaction has to see what it has changed itself, and nobody else has to.
     return {} if noted is not None and noted.have_cells else known_cells.known().get(uuids)
 
 
 def _since(context: Connected) -> tuple[int, float] | None:
     """What there is to say of cells before they are read; None where they are not for others."""
-    noted = transaction.noted(context)
+    noted = context.noted
     if noted is None:
         return known_cells.known().generation, time.monotonic()
     # A transaction may see what was when it began.
@@ -880,7 +887,7 @@ def instance_mapping_create_bulk(
 
 
 @writes
-def _create_rows(context: Connected, rows: list[Row], with_ids: bool, all_new: bool) -> BulkResult:
+def _create_rows(context: Changing, rows: list[Row], with_ids: bool, all_new: bool) -> BulkResult:
     return _create_missing(context, rows, all_new, with_ids)
 
 
@@ -915,7 +922,7 @@ def instance_mapping_map_batch(
 
 @writes
 def _map_rows(
-    context: Connected,
+    context: Changing,
     rows: list[Row],
     cell_uuid: str,
     last_instance_id: int,
@@ -966,7 +973,7 @@ def instance_mapping_import_batch(
 
 @writes
 def _import_rows(
-    context: Connected,
+    context: Changing,
     rows: list[Row],
     source: str,
     last_mapping_id: int,
@@ -992,7 +999,7 @@ def _import_rows(
 
 @writes
 def instance_mapping_update_bulk(
-    context: Connected, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    context: Changing, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
 ) -> int:
     """Change many mappings, in one transaction: those that stand as they were seen.
 
@@ -1018,12 +1025,14 @@ _SEEN = tuple(
 )
 
 
-def _update_alike(context: Connected, uuids: list[str], values: Row, seen: Row) -> int:
+def _update_alike(context: Changing, uuids: list[str], values: Row, seen: Row) -> int:
     as_seen = [_mappings.c[name].is_not_distinct_from(value) for name, value in seen.items()]
-    query = _mappings.update().where(*as_seen)
-    query = query.values(updated_at=_now(), **_known(_MAPPING_NAMES, values))
+    values = {'updated_at': _now(), **_known(_MAPPING_NAMES, values)}
     with _cell_is_there(values):
-        return _change(context, query, as_seen, uuids)
+        return sum(
+            _update(context, values, as_seen, chunk)
+            for chunk in _of_chunks(context, as_seen, uuids)
+        )
 
 
 def instance_mapping_destroy_bulk(
@@ -1046,32 +1055,55 @@ def instance_mapping_destroy_bulk(
 
 @writes
 def _destroy(
-    context: Connected, uuids: Collection[str], where: Sequence[sa.ColumnElement[bool]]
+    context: Changing, uuids: Collection[str], where: Sequence[sa.ColumnElement[bool]]
 ) -> int:
-    return _change(context, _mappings.delete().where(*where), where, uuids)
+    query = _mappings.delete().where(*where)
+    return sum(
+        _delete(context, query, _mappings.c.instance_uuid, chunk)
+        for chunk in _of_chunks(context, where, uuids)
+    )
 
 
-def _change(
-    context: Connected,
-    query: sa.Update | sa.Delete,
-    where: Sequence[sa.ColumnElement[bool]],
-    uuids: Iterable[str],
-) -> int:
-    """Change or delete mappings of these instances; answer how many.
-
-    :param query: what to do, to those that *where* tells
-    """
-    changed = 0
+def _of_chunks(
+    context: Changing, where: Sequence[sa.ColumnElement[bool]], uuids: Iterable[str]
+) -> Iterator[list[str]]:
+    """The uuids in parts, locked where the cache has to be told that they are changed."""
     for chunk in _chunks(uuids):
-        if transaction.changes_of(context).are_cached:
-            chunk = _lock(context, where, chunk)
-        of_chunk = _mappings.c.instance_uuid.in_(chunk)
-        changed += context.connection.execute(query.where(of_chunk)).rowcount
+        yield _lock(context, where, chunk) if context.noted.are_cached else chunk
+
+
+def _update(
+    context: Changing, values: Row, where: Sequence[sa.ColumnElement[bool]], uuids: list[str]
+) -> int:
+    """Change those of these instances that *where* tells; answer how many."""
+    key = _mappings.c.instance_uuid
+    query = _mappings.update().where(*where, key.in_(uuids)).values(values)
+    changed = context.connection.execute(query).rowcount
+    if changed:
+        transaction.prove(context, outcome.updated_all(key, uuids, values, changed))
     return changed
 
 
+def _delete(
+    context: Changing, query: sa.Delete, key: sa.Column[str], values: Collection[str]
+) -> int:
+    """Delete rows by their keys; answer how many there were."""
+    query = query.where(key.in_(values))
+    if not context.connection.dialect.delete_returning:
+        deleted = context.connection.execute(query).rowcount
+        if deleted:
+            transaction.prove(context, outcome.deleted(key, values))
+        return deleted
+    # Their numbers tell them from those that others may insert under the same keys.
+    number = key.table.c.id
+    numbers = context.connection.execute(query.returning(number)).scalars().all()
+    if numbers:
+        transaction.prove(context, outcome.deleted(number, numbers))
+    return len(numbers)
+
+
 def _lock(
-    context: Connected, where: Sequence[sa.ColumnElement[bool]], uuids: Collection[str]
+    context: Changing, where: Sequence[sa.ColumnElement[bool]], uuids: Collection[str]
 ) -> list[str]:
     """Lock the mappings that are about to be changed, and note that they are.
 
@@ -1079,7 +1111,7 @@ def _lock(
     """
     query = sa.select(_mappings.c.instance_uuid).where(_mappings.c.instance_uuid.in_(uuids))
     locked = list(context.connection.execute(query.where(*where).with_for_update()).scalars())
-    transaction.changes_of(context).note_mappings(locked)
+    context.noted.note_mappings(locked)
     return locked
 
 
@@ -1096,7 +1128,7 @@ def _as_if_new(
     beforehand costs it a fifth of its time. Within a caller's transaction there is only
     one try, since a statement that fails there may end the transaction.
     """
-    if not transaction.is_open(context):
+    if not transaction.in_transaction(context):
         with contextlib.suppress(_NotAllNewError):
             return attempt(True)
     turn(None)
@@ -1115,7 +1147,7 @@ _PATIENCE = 2
 
 
 def _create_missing(
-    context: Connected, rows: list[Row], all_new: bool, with_ids: bool = False
+    context: Changing, rows: list[Row], all_new: bool, with_ids: bool = False
 ) -> BulkResult:
     if all_new and rows:
         ids = _insert_new(context, rows, with_ids)
@@ -1137,7 +1169,7 @@ def _create_missing(
     return {**result, 'ids': ids} if with_ids else result
 
 
-def _create_or_place(context: Connected, rows: list[Row], all_new: bool) -> BulkResult:
+def _create_or_place(context: Changing, rows: list[Row], all_new: bool) -> BulkResult:
     """Create what is missing, and give those that stand with no cell the one of their row."""
     result = _create_missing(context, rows, all_new)
     conflicts = result['conflicts']
@@ -1175,7 +1207,7 @@ _DEFAULTS: Row = {
 }
 
 
-def _insert_new(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, int]:
+def _insert_new(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int]:
     # The last row tells a run that is repeated apart, before all are sent in vain.
     if _standing(context, [rows[-1]['instance_uuid']]):
         raise _NotAllNewError
@@ -1185,7 +1217,7 @@ def _insert_new(context: Connected, rows: list[Row], with_ids: bool) -> dict[str
         raise _NotAllNewError from None
 
 
-def _insert(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, int]:
+def _insert(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int]:
     """Answer the ids by instance uuid, if they are asked for."""
     now = _now()
     for row in rows:
@@ -1200,6 +1232,7 @@ def _insert(context: Connected, rows: list[Row], with_ids: bool) -> dict[str, in
         # Which one is not known: a failed transaction answers no questions.
         cells = sorted({row['cell_uuid'] for row in rows} - {None})
         raise exception.CellMappingNotFound(cell=' or '.join(cells)) from None
+    transaction.prove(context, outcome.inserted_all(_mappings.c.instance_uuid, rows))
     ids = dict(returned)
     if with_ids and not ids:
         # MySQL does not tell.
@@ -1220,17 +1253,19 @@ def _standing(context: Connected, uuids: Collection[str]) -> dict[str, str | Non
     return standing
 
 
-def _place(context: Connected, cell_uuid: str, uuids: Sequence[str]) -> int:
+def _place(context: Changing, cell_uuid: str, uuids: Sequence[str]) -> int:
     """Map to a cell those of *uuids* that are mapped to none; answer how many."""
     where = [_mappings.c.cell_uuid.is_(None)]
-    query = _mappings.update().where(*where).values(cell_uuid=cell_uuid, updated_at=_now())
-    return _change(context, query, where, uuids)
+    values: Row = {'cell_uuid': cell_uuid, 'updated_at': _now()}
+    return sum(
+        _update(context, values, where, chunk) for chunk in _of_chunks(context, where, uuids)
+    )
 
 
 # How far map_instances and import_nova have come.
 
 
-@reads
+@reads_own
 def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
     """How far the run that was stopped had come in a cell.
 
@@ -1241,12 +1276,12 @@ def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
 
 
 @writes
-def map_progress_clear(context: Connected, cell_uuid: str) -> None:
+def map_progress_clear(context: Changing, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
     _clear_progress(context, _map_progress, {'cell_uuid': cell_uuid})
 
 
-@reads
+@reads_own
 def import_progress_get(context: Connected, source: str) -> Row | None:
     """How far the import that was stopped had come in another database.
 
@@ -1258,7 +1293,7 @@ def import_progress_get(context: Connected, source: str) -> Row | None:
 
 
 @writes
-def import_progress_clear(context: Connected, source: str) -> None:
+def import_progress_clear(context: Changing, source: str) -> None:
     """Let the next import from a database begin at its first mapping."""
     _clear_progress(context, _import_progress, {'source': source})
 
@@ -1270,13 +1305,17 @@ def _get_progress(context: Connected, come_to: sa.Column[int], of: Row) -> Row |
     return None if row is None else dict(row._mapping)
 
 
-def _clear_progress(context: Connected, table: sa.Table, of: Row) -> None:
+def _clear_progress(context: Changing, table: sa.Table, of: Row) -> None:
     context.connection.execute(table.delete().where(*_equal(table, of)))
 
 
 def _note_progress(
-    context: Connected, table: sa.Table, of: Row, come_to: Row, conflicts: int
+    context: Changing, table: sa.Table, of: Row, come_to: Row, conflicts: int
 ) -> None:
+    if not context.proofs:
+        # The conflicts are not to be counted twice.
+        place = sa.and_(*_equal(table, {**of, **come_to}))
+        transaction.prove(context, outcome.come_to(place))
     update = table.update().where(*_equal(table, of))
     update = update.values(**come_to, conflicts=table.c.conflicts + conflicts, updated_at=_now())
     if context.connection.execute(update).rowcount:

@@ -13,7 +13,6 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
 """
 
 import contextlib
-from contextlib import AbstractContextManager
 import logging
 import os
 import pathlib
@@ -47,10 +46,9 @@ _BUSY_TIMEOUT = 'nova_cellmap_busy_timeout'
 _FIRST_RETRY_SECONDS = 0.05
 
 _manager: Any = None
-_reader: Any = None
 _reader_engine: sa.Engine | None = None
 _writer_engine: sa.Engine | None = None
-_writer: Any = None
+_has_replica = False
 _conf: cfg.ConfigOpts | None = None
 _retry_settings: dict[str, Any] = {}
 
@@ -204,7 +202,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
 
     :raises: :exc:`nova_cellmap.exception.InvalidURL`
     """
-    global _manager, _reader, _writer, _reader_engine, _writer_engine, _conf, _retry_settings
+    global _manager, _reader_engine, _writer_engine, _conf, _retry_settings, _has_replica
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
     # Each session says its own, see nova_cellmap.db.session.
     settings['mysql_sql_mode'] = None
@@ -223,8 +221,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
     manager.configure(sqlite_fk=True, thread_checkin=False, **settings)
     dispose()
     _manager, _conf = manager, conf
-    # Each of these makes two objects, which every read would pay for.
-    _reader, _writer = manager.reader.connection, manager.writer.connection
+    _has_replica = reader_url is not writer_url
     _reader_engine = _writer_engine = None
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
@@ -265,28 +262,6 @@ def manager() -> Any:
     return _manager
 
 
-def reader(context: Any) -> AbstractContextManager[sa.Connection]:
-    """A block in which *context* has a connection to read with.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
-    """
-    if _reader is None:
-        raise exception.NotConfigured()
-    block: AbstractContextManager[sa.Connection] = _reader.using(context)
-    return block
-
-
-def writer(context: Any) -> AbstractContextManager[sa.Connection]:
-    """A block in which *context* has a connection to write with, in one transaction.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
-    """
-    if _writer is None:
-        raise exception.NotConfigured()
-    block: AbstractContextManager[sa.Connection] = _writer.using(context)
-    return block
-
-
 def conf() -> cfg.ConfigOpts:
     """The configuration that the process is bound to.
 
@@ -298,8 +273,18 @@ def conf() -> cfg.ConfigOpts:
 
 
 def retry_settings() -> dict[str, Any]:
-    """Arguments for ``oslo_db.api.wrap_db_retry``, from ``[api_database] db_*``."""
+    """How often and after how many seconds a call is tried again: ``[api_database] db_*``."""
     return _retry_settings
+
+
+def call_timeout() -> float:
+    """After how many seconds it is not."""
+    return float(conf().api_database.call_timeout)
+
+
+def has_replica() -> bool:
+    """Whether what is read may come from another server than what is written goes to."""
+    return _has_replica
 
 
 def shown_url() -> str:

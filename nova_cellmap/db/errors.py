@@ -96,7 +96,7 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
         if isinstance(error, sa.exc.DBAPIError) and (not is_ours or kind in _OSLO_DBS):
             return
         is_of_protocol = kind is Kind.UNUSABLE and not isinstance(error, sa.exc.DBAPIError)
-        if is_of_protocol or kind in (Kind.LOST, Kind.READ_ONLY):
+        if is_of_protocol or kind in LEAVING:
             # What may still come over it belongs to nobody. Of the others in the pool what was
             # read says nothing; but a server that takes no writes is not the one to have.
             context.is_disconnect = True
@@ -106,6 +106,10 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
 
 # SQLAlchemy itself wants those of missing tables: by them it finds out whether there is one.
 _OSLO_DBS = (Kind.DUPLICATE, Kind.REFERENCE, Kind.SCHEMA)
+
+
+# Of which a connection is not used again.
+LEAVING = (Kind.LOST, Kind.READ_ONLY)
 
 
 def connect(engine: sa.Engine) -> sa.Connection:
@@ -125,11 +129,28 @@ def connecting() -> Iterator[None]:
     """
     try:
         yield
-    except (*DRIVER, exception.CellMapError):
+    except exception.CellMapError:
         raise
     except Exception as error:
-        is_of_database = error_kinds.is_database_error(error)
-        raise (as_driver_error(error) if is_of_database else _unconnected(error, {})) from error
+        raise unconnected(error) from error
+
+
+def unconnected(error: Exception) -> Exception:
+    """One of ``DRIVER`` for what came out of connecting."""
+    if isinstance(error, DRIVER):
+        return error
+    if error_kinds.is_database_error(error):
+        return as_driver_error(error)
+    return _unconnected(error, {})
+
+
+def of_driver(error: Exception, dialect: Any) -> DriverError:
+    """What a call of a driver raised that SQLAlchemy knows nothing of."""
+    kind = kind_of(error)
+    is_lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
+        error, None, None
+    )
+    return as_driver_error(error, Kind.LOST if is_lost and kind is Kind.REFUSED else kind)
 
 
 def as_driver_error(error: BaseException, kind: Kind | None = None) -> DriverError:
@@ -223,7 +244,8 @@ def _unwrapped(error: BaseException) -> tuple[BaseException, BaseException]:
 def reason(error: BaseException) -> str:
     """In one line what was wrong: no statement, no row and no password is in it."""
     _, cause = _unwrapped(error)
-    said = _LOGIN.sub('://***@', _UNPRINTABLE.sub(' ', _said(cause)).strip())
+    said = _said(cause, is_of_value=kind_of(error) is Kind.VALUE)
+    said = _LOGIN.sub('://***@', _UNPRINTABLE.sub(' ', said).strip())
     if len(said) > _LONGEST:
         said = f'{said[:_LONGEST]}...'
     hint = error.hint if isinstance(error, DriverError) else ''
@@ -235,13 +257,15 @@ _UNPRINTABLE = re.compile(r'[\x00-\x1f\x7f-\x9f]+')
 _LONGEST = 400
 
 
-def _said(cause: Any) -> str:
+def _said(cause: Any, is_of_value: bool) -> str:
     if error_kinds.is_database_error(cause):
         return _said_by_database(cause)
     if isinstance(cause, UnicodeEncodeError) and cause.encoding != 'idna':
         return f'a text has a character that {cause.encoding} lacks'
     if isinstance(cause, UnicodeDecodeError):
         return f'it sent text that is not {cause.encoding}'
+    if is_of_value:
+        return str(cause)
     if isinstance(cause, OSError) and cause.filename:
         return f'{cause.strerror}: {cause.filename}'
     said = str(cause)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from nova_cellmap.db import errors
+
 _T = TypeVar('_T')
 
 # A process has one or two: those of configurations before need not be remembered.
@@ -39,10 +41,16 @@ class _Statement(NamedTuple):
         if self.constants:
             values = {**self.constants, **values}
         if self.converters:
-            values = {**values, **{name: do(values[name]) for name, do in self.converters}}
+            values = {**values, **self._converted(values)}
         if self.is_positional:
             return tuple([values[name] for name in self.parameters])
         return {name: values[name] for name in self.parameters}
+
+    def _converted(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return {name: do(values[name]) for name, do in self.converters}
+        except (ValueError, TypeError) as error:
+            raise errors.DriverError(error, errors.Kind.VALUE) from error
 
 
 class Query:
@@ -63,24 +71,27 @@ class Query:
     ) -> Sequence[Sequence[Any]]:
         """Read by way of the driver.
 
-        :raises: what the driver does, and ValueError for a value that a column does not take.
-            SQLAlchemy knows what these errors mean: ask it the same.
+        :raises: DriverError, also for a value that a column does not take
         """
         statement, converters = self._prepared.get(dialect) or self._prepare(dialect)
-        cursor = connection.cursor()
+        arguments = statement.arguments(values)
+        cursor = None
         try:
-            dialect.do_execute(cursor, statement.text, statement.arguments(values))
+            cursor = connection.cursor()
+            dialect.do_execute(cursor, statement.text, arguments)
             rows: Sequence[Sequence[Any]] = cursor.fetchall()
-        except BaseException:
+            cursor.close()
+            if converters and rows:
+                # Column by column: a row at a time takes twice as long.
+                columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+                for place, convert in converters:
+                    columns[place] = map(convert, columns[place])
+                rows = list(zip(*columns, strict=True))
+        except BaseException as error:
             _abandon(cursor)
+            if isinstance(error, Exception):
+                raise errors.of_driver(error, dialect) from error
             raise
-        cursor.close()
-        if converters and rows:
-            # Column by column: a row at a time takes twice as long.
-            columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-            for place, convert in converters:
-                columns[place] = map(convert, columns[place])
-            rows = list(zip(*columns, strict=True))
         return rows
 
     def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Places]:
@@ -111,15 +122,19 @@ class Insert:
         :raises: as :meth:`Query.tuples`
         """
         statement = self._prepared.get(dialect) or self._prepare(dialect)
-        cursor = connection.cursor()
+        arguments = statement.arguments(values)
+        cursor = None
         try:
-            dialect.do_execute(cursor, statement.text, statement.arguments(values))
+            cursor = connection.cursor()
+            dialect.do_execute(cursor, statement.text, arguments)
             key: Any = (cursor.lastrowid,) if dialect.postfetch_lastrowid else cursor.fetchone()
-        except BaseException:
+            cursor.close()
+            return int(key[0])
+        except BaseException as error:
             _abandon(cursor)
+            if isinstance(error, Exception):
+                raise errors.of_driver(error, dialect) from error
             raise
-        cursor.close()
-        return int(key[0])
 
     def _prepare(self, dialect: Any) -> _Statement:
         insert = self.insert.inline()
@@ -135,7 +150,8 @@ def _abandon(cursor: Any) -> None:
     there SQLite waits until nobody else uses the connection, who may wait for this thread.
     """
     with contextlib.suppress(Exception):
-        cursor.close()
+        if cursor is not None:
+            cursor.close()
 
 
 def _remembered(prepared: dict[sa.Dialect, _T], dialect: sa.Dialect, value: _T) -> _T:

@@ -1,18 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections and transactions for the function layer, and what their errors mean.
+"""Connections and transactions for the function layer.
 
 A function of the layer is decorated with :func:`reads` or :func:`writes`. Within a block of
-:func:`reader` or :func:`writer` it takes the block's connection; outside of one it is given one,
-and is tried again where that was lost, or where it met a deadlock.
+:func:`reader` or :func:`writer` of its context, in its thread, it takes the block's connection;
+whatever else is open on the context, such as a block of oslo.db on a cell's database, is nothing
+to it. Outside of a block it is given a connection of its own.
+
+What goes wrong in a way that may pass is tried again, until ``[api_database] db_max_retries`` or
+``call_timeout`` say that it is enough. A commit whose outcome is not known is looked for first:
+see :mod:`nova_cellmap.db.outcome`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import functools
+import itertools
+import logging
+import os
+import random
+import threading
+import time
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
-from oslo_db import api as oslo_db_api
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import context as contexts
@@ -22,203 +31,463 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import changes
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
+from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
+from nova_cellmap.db.errors import Kind
+from nova_cellmap.db.outcome import Outcome
+
+LOG = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 _P = ParamSpec('_P')
 _T = TypeVar('_T')
+
+# What another try may find to be gone.
+_PASSING = (Kind.LOST, Kind.LOCKED, Kind.CROWDED, Kind.READ_ONLY)
+
+
+class Connected(Protocol):
+    """A context, so far as a function that reads or writes has to know.
+
+    :ivar connection: is open
+    :ivar noted: what the transaction has changed; None where there is none
+    """
+
+    @property
+    def connection(self) -> sa.Connection: ...
+
+    @property
+    def noted(self) -> changes.Changes | None: ...
+
+    def tuples(
+        self, query: prepared.Query, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]: ...
+
+
+class Changing(Connected, Protocol):
+    """The same of a function that writes."""
+
+    proofs: list[outcome.Proof]
+
+    @property
+    def noted(self) -> changes.Changes: ...
+
+    def insert(self, query: prepared.Insert, values: Mapping[str, Any]) -> int: ...
+
+
+class _Reading:
+    """Reads, each on its own: of one function, or of a block."""
+
+    noted = None
+
+    def __init__(self, engine_: sa.Engine) -> None:
+        self._engine = engine_
+        # Sent through the driver until something goes wrong.
+        self._is_direct = short_ways.are_on and not engine.is_watched(engine_)
+        self._connection: sa.Connection | None = None
+
+    @property
+    def connection(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = errors.connect(self._engine)
+        return self._connection
+
+    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        """What a query finds: through the driver, or by SQLAlchemy after something went wrong."""
+        if not self._is_direct:
+            return self.connection.execute(query.select, values).all()
+        pooled = None
+        try:
+            pooled = self._engine.raw_connection()
+            found = query.tuples(pooled, self._engine.dialect, values)
+        except BaseException as error:
+            if pooled is not None:
+                _give_back(pooled, error)
+                pooled.close()
+            elif isinstance(error, Exception):
+                raise errors.unconnected(error) from error
+            raise
+        pooled.close()
+        return found
+
+    def run(
+        self, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _T:
+        def attempt() -> _T:
+            try:
+                return function(self, *args, **kwargs)
+            except errors.DRIVER as error:
+                self._begin_again(error)
+                raise
+
+        return _repeat(attempt)
+
+    def _begin_again(self, error: BaseException) -> None:
+        """Connect again, and let SQLAlchemy do it: it clears the pool of what is lost."""
+        self.close()
+        if errors.kind_of(error) is Kind.LOST:
+            if not self._is_direct and engine.has_replica():
+                self._engine = engine.writer_engine()
+            self._is_direct = False
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _close(connection)
+
+
+class _KeptReading(_Reading):
+    """Those of a block: they share one connection."""
+
+    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        connection = self.connection
+        if not self._is_direct:
+            return connection.execute(query.select, values).all()
+        try:
+            return query.tuples(connection.connection, connection.dialect, values)
+        except BaseException as error:
+            _give_back(connection, error)
+            raise
+
+
+def _give_back(connection: sa.PoolProxiedConnection | sa.Connection, error: BaseException) -> None:
+    """Close it to the next one, unless the error was none of its own."""
+    if errors.kind_of(error) is Kind.VALUE:
+        return
+    # What may still come over it is nobody else's.
+    connection.invalidate()
+
+
+class _Writing:
+    """One transaction, which begins when its connection is asked for.
+
+    :ivar proofs: by which its outcome can be found out
+    """
+
+    def __init__(self, noted: changes.Changes, is_direct: bool = True) -> None:
+        self.noted = noted
+        self.proofs: list[outcome.Proof] = []
+        self._is_direct = is_direct
+        self._connection: sa.Connection | None = None
+        self._is_untouched = True
+
+    @property
+    def connection(self) -> sa.Connection:
+        if self._connection is None:
+            self._connection = connection = errors.connect(engine.writer_engine())
+            connection.begin()
+        return self._connection
+
+    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+        return self.connection.execute(query.select, values).all()
+
+    def insert(self, query: prepared.Insert, values: Mapping[str, Any]) -> int:
+        connection = self.connection
+        if not (
+            self._is_direct and short_ways.are_on and not engine.is_watched(connection.engine)
+        ):
+            result: Any = connection.execute(query.insert, values)
+            return int(result.inserted_primary_key[0])
+        try:
+            return query.key(connection.connection, connection.dialect, values)
+        except BaseException as error:
+            if not isinstance(error, Exception) or errors.kind_of(error) in errors.LEAVING:
+                # What may still come over it is nobody else's: it is closed at the end.
+                connection.detach()
+            raise
+
+    def run(
+        self, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> _T:
+        """Run a function of a block: only the first can be begun again."""
+
+        def attempt() -> _T:
+            try:
+                return function(self, *args, **kwargs)
+            except errors.DRIVER:
+                if self._is_untouched:
+                    self.close()
+                raise
+
+        try:
+            return _repeat(attempt, is_last=not self._is_untouched)
+        finally:
+            self._is_untouched = False
+
+    def commit(self) -> None:
+        """:raises: one of ``errors.DRIVER``; ``noted.is_committing`` tells what it says"""
+        if self._connection is None:
+            return
+        self.noted.is_committing = True
+        try:
+            self._connection.commit()
+        except errors.DRIVER as error:
+            # Who has met another's lock is told so before anything is made.
+            self.noted.is_committing = errors.kind_of(error) is not Kind.LOCKED
+            raise
+
+    def close(self) -> None:
+        """Roll back what is not committed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _close(connection)
+
+
+def _close(connection: sa.Connection) -> None:
+    try:
+        connection.close()
+    except errors.DRIVER:
+        # It is not for the next one. What has failed before is what is told.
+        if not (connection.closed or connection.invalidated):
+            connection.invalidate()
+        connection.close()
+
+
+# The open blocks of each context in each thread, the innermost last.
+_blocks: dict[tuple[int, int], list[_Reading | _Writing]] = {}
+# Their connections are the parent's.
+os.register_at_fork(after_in_child=_blocks.clear)
+
+
+def _block(context: RequestContext) -> _Reading | _Writing | None:
+    """The block that the context is in.
+
+    :raises: InvalidInput where it is no context
+    """
+    context = contexts.of(context)
+    if not _blocks:
+        return None
+    blocks = _blocks.get((threading.get_ident(), id(context)))
+    return blocks[-1] if blocks else None
+
+
+@contextlib.contextmanager
+def _entered(context: RequestContext, block: _Reading | _Writing) -> Iterator[None]:
+    key = threading.get_ident(), id(contexts.of(context))
+    _blocks.setdefault(key, []).append(block)
+    try:
+        yield
+    finally:
+        # In whichever thread it ends, and also if an outer one has ended before.
+        blocks = [each for each in _blocks.pop(key, ()) if each is not block]
+        if blocks:
+            _blocks[key] = blocks
+
+
+def is_open(context: RequestContext) -> bool:
+    """Whether the context is in a block."""
+    return _block(context) is not None
+
+
+def in_transaction(context: RequestContext) -> bool:
+    """Whether the context is in a block that writes."""
+    return isinstance(_block(context), _Writing)
+
+
+def connection(context: RequestContext) -> sa.Connection:
+    """The connection of the block that the context is in."""
+    block = _block(context)
+    if block is None:
+        raise RuntimeError('the context is in no block')
+    return block.connection
 
 
 @contextlib.contextmanager
 def reader(context: RequestContext) -> Iterator[None]:
     """A block whose reads share one connection.
 
-    Each statement sees what was committed when it began: the block is no snapshot.
+    Each statement sees what was committed when it began: the block is no snapshot, and a
+    connection that is lost in it is replaced. Within a block of :func:`writer` it is a part
+    of that.
     """
-    with _errors_translated(), engine.reader(contexts.of(context)):
+    # What an engine reads that also writes would be a transaction.
+    if is_open(context) or not engine.only_reads(_engine(engine.reader_engine)):
+        yield
+        return
+    reading = _KeptReading(engine.reader_engine())
+    with contextlib.closing(reading), _entered(context, reading):
         yield
 
 
 @contextlib.contextmanager
 def writer(context: RequestContext) -> Iterator[None]:
-    """A block whose writes become visible together at its end, or not at all."""
-    context = contexts.of(context)
-    with _errors_translated():
-        if is_open(context):
-            with engine.writer(context):
-                yield
-            return
-        with (
-            changes.noted() as noted,
-            engine.writer(context),
-            _noting(context.connection, noted),
-        ):
+    """A block whose writes become visible together at its end, or not at all.
+
+    Within another one it is a part of that.
+
+    :raises: DatabaseOutcomeUnknown at its end, where the answer to the commit is lost
+    """
+    if in_transaction(context):
+        yield
+        return
+    with changes.noted() as noted, contextlib.closing(_Writing(noted)) as writing:
+        with _entered(context, writing):
             yield
-
-
-class Connected(Protocol):
-    """A context, so far as a function that reads or writes has to know: its connection is open."""
-
-    @property
-    def connection(self) -> sa.Connection: ...
-
-
-class _Reading:
-    """One read outside of any block. What oslo.db sets up for a block takes as long as it."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self.engine = engine
-        self._connection: sa.Connection | None = None
-
-    @property
-    def connection(self) -> sa.Connection:
-        if self._connection is None:
-            self._connection = errors.connect(self.engine)
-        return self._connection
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-
-class _Writing(NamedTuple):
-    """One transaction outside of any block."""
-
-    connection: sa.Connection
+        try:
+            writing.commit()
+        except errors.DRIVER as error:
+            raise _uncommitted(error) if noted.is_committing else _translated(error) from error
 
 
 def reads(
     function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` open for reading, and try it again."""
+    return _reads(function, engine.reader_engine)
 
+
+def reads_own(
+    function: Callable[Concatenate[Connected, _P], _T],
+) -> Callable[Concatenate[RequestContext, _P], _T]:
+    """The same from where it is written to: a replica may not have it yet."""
+    return _reads(function, engine.writer_engine)
+
+
+def _reads(
+    function: Callable[Concatenate[Connected, _P], _T], from_: Callable[[], sa.Engine]
+) -> Callable[Concatenate[RequestContext, _P], _T]:
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        context = contexts.of(context)
-        if is_open(context):
-            with _errors_translated():
-                return function(context, *args, **kwargs)
-
-        def attempt() -> _T:
-            reading = _Reading(engine.reader_engine())
-            try:
-                return function(reading, *args, **kwargs)
-            finally:
-                reading.close()
-
-        return _run(attempt)
+        block = _block(context)
+        if isinstance(block, _Writing) or (block is not None and from_ is engine.reader_engine):
+            return block.run(function, args, kwargs)
+        reading = _Reading(_engine(from_))
+        try:
+            return reading.run(function, args, kwargs)
+        finally:
+            reading.close()
 
     return call
 
 
 def writes(
-    function: Callable[Concatenate[Connected, _P], _T],
+    function: Callable[Concatenate[Changing, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` in a transaction, and try it again."""
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        context = contexts.of(context)
-        if is_open(context):
-            with _errors_translated(), engine.writer(context):
-                return function(context, *args, **kwargs)
-
-        def attempt() -> _T:
-            with changes.noted() as noted:
-                try:
-                    with engine.writer_engine().begin() as connection, _noting(connection, noted):
-                        result = function(_Writing(connection), *args, **kwargs)
-                except db_exc.DBConnectionError:
-                    if not noted.is_committing:
-                        raise
-                    raise exception.DatabaseUnreachable(
-                        reason='the connection was lost during a commit, '
-                        'which may or may not have been made'
-                    ) from None
-            return result
-
-        return _run(attempt)
+        block = _block(context)
+        if isinstance(block, _Writing):
+            return block.run(function, args, kwargs)
+        write = _Write(lambda writing: function(writing, *args, **kwargs))
+        made: _T = _repeat(write.attempt, write)
+        return made
 
     return call
 
 
-def _run(attempt: Callable[[], _T]) -> _T:
-    with _errors_translated():
+class _Doubt(NamedTuple):
+    """A try whose commit failed in a way that leaves open whether it was made."""
+
+    error: BaseException
+    proofs: list[outcome.Proof]
+    result: Any
+
+
+class _Write:
+    """A call of a function that writes, with all the tries that it takes.
+
+    :ivar doubt: the try before, while it is not known whether that was made
+    """
+
+    def __init__(self, function: Callable[[_Writing], Any]) -> None:
+        self._function = function
+        self._is_first = True
+        self.doubt: _Doubt | None = None
+
+    def attempt(self) -> Any:
+        before = self.doubt
+        if before is not None and self._was_made(before):
+            return before.result
+        try:
+            return self._try()
+        except Exception:
+            # It exists, say: that may be what the try before has made after all.
+            if before is not None and self.doubt is before and self._was_made(before):
+                return before.result
+            raise
+
+    def _try(self) -> Any:
+        with changes.noted() as noted, contextlib.closing(_Writing(noted, self._is_first)) as one:
+            self._is_first = False
+            result = self._function(one)
+            try:
+                one.commit()
+            except errors.DRIVER as error:
+                if noted.is_committing:
+                    # What the one before was about would have kept this one from its commit.
+                    self.doubt = _Doubt(error, one.proofs, result)
+                raise
+        return result
+
+    def _was_made(self, doubt: _Doubt) -> bool:
+        """Look whether it was.
+
+        :raises: DatabaseOutcomeUnknown where that cannot be told
+        """
+        with changes.noted() as noted, contextlib.closing(_Writing(noted)) as looking:
+            found = outcome.combined(doubt.proofs, looking.connection)
+        if found is Outcome.UNKNOWN:
+            raise _uncommitted(doubt.error)
+        if found is Outcome.NOT_SEEN and errors.kind_of(doubt.error) is not Kind.LOST:
+            # The server has answered: nothing of it is on its way.
+            found = Outcome.NOT_MADE
+        if found is Outcome.NOT_MADE:
+            self.doubt = None
+            if errors.kind_of(doubt.error) not in _PASSING:
+                raise doubt.error
+        return found is Outcome.MADE
+
+
+def _repeat(
+    attempt: Callable[[], _T], write: _Write | None = None, *, is_last: bool = False
+) -> _T:
+    """Try until it goes well, nothing suggests that it will, or it has been tried for long.
+
+    :param write: what is tried, if that may be in doubt
+    """
+    begun = time.monotonic()
+    pauses: Iterator[float] = iter(()) if is_last else _pauses()
+    while True:
         try:
             return attempt()
-        except Exception as error:
-            return _retry(error, attempt)
+        except errors.DRIVER as error:
+            doubt = None if write is None else write.doubt
+            may_pass = doubt is not None or errors.kind_of(error) in _PASSING
+            pause = next(pauses, None) if may_pass else None
+            if pause is None or time.monotonic() - begun + pause > engine.call_timeout():
+                raise _translated(error) if doubt is None else _uncommitted(doubt.error) from error
+            LOG.warning('Trying again: %s', errors.reason(error))
+            time.sleep(pause)
 
 
-def _retry(first: Exception, attempt: Callable[[], _T]) -> _T:
-    """Try again after a *first* error, if it is one of those that go away."""
-    # What oslo.db makes of a function costs more than a read, and few need it: so it meets
-    # the first error when it calls.
-    failures = [first]
-
-    def again() -> _T:
-        if failures:
-            raise failures.pop()
-        return attempt()
-
-    retry = oslo_db_api.wrap_db_retry(
-        retry_on_disconnect=True,
-        retry_on_deadlock=True,
-        exception_checker=_goes_away,
-        **engine.retry_settings(),
-    )
-    result: _T = retry(again)()
-    return result
+def _pauses() -> Iterator[float]:
+    """How many seconds there are between one try and the next."""
+    settings = engine.retry_settings()
+    pause = settings['retry_interval']
+    tries = settings['max_retries']
+    for _ in itertools.count() if tries < 0 else range(tries):
+        # Two who met in a deadlock are not to meet in another.
+        yield pause * random.uniform(0.5, 1)
+        if settings['inc_retry_interval']:
+            pause = min(2 * pause, settings['max_retry_interval'])
 
 
-@contextlib.contextmanager
-def _noting(connection: sa.Connection, noted: changes.Changes) -> Iterator[None]:
-    """A block that is all of a transaction but its commit."""
-    info = connection.info
-    info[_CHANGES] = noted
+def _translated(error: BaseException) -> exception.CellMapError:
+    return errors.of_mapping(error, engine.shown_url())
+
+
+def _uncommitted(error: BaseException) -> exception.DatabaseOutcomeUnknown:
+    return exception.DatabaseOutcomeUnknown(reason=errors.reason(error))
+
+
+def _engine(of: Callable[[], sa.Engine]) -> sa.Engine:
+    """An engine; the first time it is asked for it is made."""
     try:
-        yield
-    finally:
-        info.pop(_CHANGES, None)
-    noted.is_committing = True
-
-
-# Under this a connection knows what its transaction changes.
-_CHANGES = 'nova_cellmap_changes'
-
-
-def changes_of(context: Connected) -> changes.Changes:
-    """Where to note what is changed."""
-    # Of a transaction that was begun elsewhere the end is not seen: its tombstones expire.
-    return noted(context) or changes.Changes()
-
-
-def noted(context: Connected) -> changes.Changes | None:
-    """What the transaction has changed; None where there is no transaction."""
-    if isinstance(context, _Reading):
-        return None
-    noted: changes.Changes | None = context.connection.info.get(_CHANGES)
-    return noted
-
-
-def is_open(context: RequestContext) -> bool:
-    """Whether the context is in a block."""
-    try:
-        return contexts.of(context).transaction_ctx is not None
-    except db_exc.NoEngineContextEstablished:
-        return False
-
-
-@contextlib.contextmanager
-def _errors_translated() -> Iterator[None]:
-    try:
-        yield
+        return of()
     except errors.DRIVER as error:
-        raise errors.of_mapping(error, engine.shown_url()) from error
-
-
-def _goes_away(error: Exception) -> bool:
-    return errors.kind_of(error) in (errors.Kind.CROWDED, errors.Kind.READ_ONLY)
+        raise _translated(error) from error
 
 
 def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
@@ -230,72 +499,15 @@ def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -
 def tuples(
     context: Connected, query: prepared.Query, values: Mapping[str, Any]
 ) -> Sequence[Sequence[Any]]:
-    """What a query finds: by way of the driver, but in a transaction.
-
-    Whatever goes wrong there SQLAlchemy is asked as well: it knows what it was, and connects
-    anew where the connection was lost.
-    """
-    found = None
-    if isinstance(context, _Reading):
-        if _is_direct(context.engine):
-            found = _found_by_pool(context.engine, query, values)
-    elif engine.only_reads(context.connection.engine) and _is_direct(context.connection.engine):
-        found = _found_in_block(context.connection, query, values)
-    return context.connection.execute(query.select, values).all() if found is None else found
+    """What a query finds: through the driver, but in a transaction."""
+    return context.tuples(query, values)
 
 
-class Refused(Exception):
-    """What was to be done by way of the driver is to be begun anew, by SQLAlchemy."""
+def insert(context: Changing, query: prepared.Insert, values: Mapping[str, Any]) -> int:
+    """Insert a row; answer its key."""
+    return context.insert(query, values)
 
 
-def insert(context: Connected, query: prepared.Insert, values: Mapping[str, Any]) -> int:
-    """Insert a row by way of the driver, as the first step of a transaction; answer its key.
-
-    :raises: Refused, whatever goes wrong: SQLAlchemy knows what it is
-    """
-    connection = context.connection
-    if not _is_direct(connection.engine):
-        raise Refused
-    try:
-        return query.key(connection.connection, connection.dialect, values)
-    except Exception as error:
-        raise Refused from error
-    except BaseException:
-        # What may still come over it is nobody else's: it is closed at the end.
-        connection.detach()
-        raise
-
-
-def _is_direct(engine_: sa.Engine) -> bool:
-    return short_ways.are_on and not engine.is_watched(engine_)
-
-
-def _found_by_pool(
-    reader: sa.Engine, query: prepared.Query, values: Mapping[str, Any]
-) -> Sequence[Sequence[Any]] | None:
-    connection = None
-    try:
-        connection = reader.raw_connection()
-        found = query.tuples(connection, reader.dialect, values)
-    except BaseException as error:
-        if connection is not None:
-            # What may still come over it is nobody else's.
-            connection.invalidate()
-        if isinstance(error, Exception):
-            return None
-        raise
-    connection.close()
-    return found
-
-
-def _found_in_block(
-    connection: sa.Connection, query: prepared.Query, values: Mapping[str, Any]
-) -> Sequence[Sequence[Any]] | None:
-    try:
-        return query.tuples(connection.connection, connection.dialect, values)
-    except Exception:
-        return None
-    except BaseException:
-        # Nor does this one go back to the pool: it is closed with the block.
-        connection.detach()
-        raise
+def prove(context: Changing, proof: outcome.Proof) -> None:
+    """Have it found out by this whether the transaction was made, should its commit not tell."""
+    context.proofs.append(proof)

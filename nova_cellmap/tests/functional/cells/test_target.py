@@ -22,6 +22,7 @@ from nova_cellmap.cells import registration
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
+from nova_cellmap.db import transaction
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_cell
@@ -125,8 +126,8 @@ class Blocks(_Case):
             with self.in_cell() as context:
                 self.assertRaises(db_exc.NoEngineContextEstablished, getattr, context, 'session')
                 with context.cell.reader() as connection:
-                    self.assertIsNot(connection, self.context.connection)
-            self.assertIsNotNone(self.context.connection)
+                    self.assertIsNot(connection, transaction.connection(self.context))
+            self.assertIsNotNone(transaction.connection(self.context))
 
 
 class Contexts(_Case):

@@ -24,6 +24,7 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
 from nova_cellmap.db import cache
+from nova_cellmap.db.transaction import Connected
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
 
@@ -206,7 +207,7 @@ def _count_reads(report: Report) -> None:
         _dawdle()
         return row
 
-    def count_many(context: RequestContext, uuids: Collection[str]) -> list[Sequence[Any]]:
+    def count_many(context: Connected, uuids: Collection[str]) -> list[Sequence[Any]]:
         rows = get_mappings(context, uuids)
         report.read += len(rows)
         _dawdle()

@@ -758,9 +758,9 @@ class Transactions(_Case):
     def test_reads_in_a_block_share_a_connection(self) -> None:
         uuid = self.map()
         with api.reader(self.context):
-            connection = self.context.connection
+            connection = transaction.connection(self.context)
             api.instance_mapping_get_by_instance_uuid(self.context, uuid)
-            self.assertIs(connection, self.context.connection)
+            self.assertIs(connection, transaction.connection(self.context))
 
     def test_a_fork_leaves_the_connections_to_its_parent(self) -> None:
         uuid = self.map()

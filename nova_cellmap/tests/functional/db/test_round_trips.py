@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
+from nova_cellmap.db import transaction
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests.functional import base
@@ -57,7 +58,7 @@ class RoundTripsMariadb(base.TestCase):
 
     def counted(self, block: Any) -> tuple[int, int]:
         with block(self.context):
-            rows = self.context.connection.exec_driver_sql(_COUNTERS).all()
+            rows = transaction.connection(self.context).exec_driver_sql(_COUNTERS).all()
         return int(rows[0][0]), int(rows[1][0])
 
     def test_lookup(self) -> None:
