@@ -46,7 +46,6 @@ class Proxy(fixtures.Fixture):
         use(proxy.url(url))
         proxy.mode = Mode.HOLE
 
-    :param times: on how many commits the modes of commits act; from then on all passes
     :ivar port: where it listens, on 127.0.0.1
     :ivar mode: a :class:`Mode`
     :ivar delay: how many seconds each piece of an answer waits
@@ -59,7 +58,8 @@ class Proxy(fixtures.Fixture):
     def __init__(self, host: str, port: int) -> None:
         self._server = (host, port)
         self.mode = Mode.PASS
-        self.times: int | None = None
+        self._times: int | None = None
+        self._then = Mode.PASS
         self.delay = 0.0
         self.drip = False
         self.hole_after: int | None = None
@@ -87,9 +87,9 @@ class Proxy(fixtures.Fixture):
         self.addCleanup(self._stop)
         _start(self._accept)
 
-    def act(self, mode: Mode, times: int | None = None) -> None:
-        """Set the mode; those of commits act on so many of them."""
-        self.times = times
+    def act(self, mode: Mode, times: int | None = None, then: Mode = Mode.PASS) -> None:
+        """Set the mode; those of commits act on so many of them, and *then* is the next mode."""
+        self._times, self._then = times, then
         self.mode = mode
         if mode is Mode.CUT:
             self.cut()
@@ -135,11 +135,14 @@ class Proxy(fixtures.Fixture):
         """What is to be done about one."""
         with self._lock:
             self.commits += 1
-            if self.mode not in _AT_COMMIT or self.times == 0:
+            mode = self.mode
+            if mode not in _AT_COMMIT:
                 return Mode.PASS
-            if self.times is not None:
-                self.times -= 1
-            return self.mode
+            if self._times is not None:
+                self._times -= 1
+                if not self._times:
+                    self.mode = self._then
+            return mode
 
 
 class _Link:
@@ -170,7 +173,7 @@ class _Link:
     def _pump(self, source: socket.socket, to: socket.socket, pass_on: Any) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_MOST):
-                if self._proxy.mode is not Mode.HOLE:
+                if self._proxy.mode is not Mode.HOLE or self._at_commit is not Mode.PASS:
                     pass_on(to, data)
         if self._proxy.mode is not Mode.HOLE and self._at_commit is not Mode.HOLE_AT_COMMIT:
             self.close()

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commits whose answer is lost: what was made is said to be, and what was not is made."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import functools
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+
+import nova_cellmap
+from nova_cellmap import exception
+from nova_cellmap.db import api
+from nova_cellmap.db import models
+from nova_cellmap.db import transaction
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.proxy import Mode
+from nova_cellmap.tests.proxy import Proxy
+
+_mappings = models.instance_mapping
+# The change is lost with its commit, or only the answer is.
+_LOSSES = (Mode.CUT_COMMIT, Mode.CUT_COMMITTED)
+
+
+class _Case(base.TestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.proxy = self.useFixture(Proxy.to(self.database.url))
+        self.use_proxy()
+        self.cells = [self.make_cell(name=f'cell{number}') for number in (1, 2)]
+
+    def use_proxy(self, parameters: str = '', **options: Any) -> None:
+        # All of it unencrypted: the proxy looks for COMMITs.
+        url = self.proxy.url(self.database.url)
+        url += parameters and ('&' if '?' in url else '?') + parameters
+        self.conf = self.database.conf(connection=url, **options)
+        nova_cellmap.configure(self.conf)
+
+    def each_loss(self) -> Iterator[Mode]:
+        """Lose the next commit, in each way."""
+        for mode in _LOSSES:
+            commits = self.proxy.commits
+            self.proxy.act(mode, times=1)
+            yield mode
+            self.assertGreater(self.proxy.commits, commits)
+            self.assertIs(Mode.PASS, self.proxy.mode)
+
+    @contextlib.contextmanager
+    def meanwhile(self, call: Callable[[], Any]) -> Iterator[None]:
+        """What somebody else does between the loss and the next try."""
+
+        def pauses() -> Iterator[float]:
+            call()
+            while True:
+                yield 0.01
+
+        with mock.patch.object(transaction, '_pauses', pauses):
+            yield
+
+    def found(self, *uuids: str) -> list[api.Row]:
+        return api.instance_mapping_get_by_instance_uuids(self.context, uuids)
+
+    def values(self, **values: Any) -> dict[str, Any]:
+        return {'instance_uuid': base.new_uuid(), 'project_id': 'p', **values}
+
+
+class _OneMapping(_Case):
+    def test_create(self) -> None:
+        for _ in self.each_loss():
+            mapping = self.make_mapping(cell_mapping=self.cells[0])
+            [row] = self.found(mapping.instance_uuid)
+            self.assertEqual(mapping.id, row['id'])
+
+    def test_create_of_what_another_creates_meanwhile(self) -> None:
+        values = self.values()
+        other = {**values, 'project_id': 'other'}
+        self.proxy.act(Mode.CUT_COMMIT, times=1)
+        with self.meanwhile(lambda: self.add_beside(other)):
+            self.assertRaises(
+                exception.InstanceMappingExists, api.instance_mapping_create, self.context, values
+            )
+        [row] = self.found(values['instance_uuid'])
+        self.assertEqual('other', row['project_id'])
+
+    def test_create_of_what_another_replaces_meanwhile(self) -> None:
+        values = self.values()
+        other = {**values, 'project_id': 'other'}
+
+        def replace() -> None:
+            self.remove_beside(values['instance_uuid'])
+            self.add_beside(other)
+
+        self.proxy.act(Mode.CUT_COMMITTED, times=1)
+        with self.meanwhile(replace):
+            self.assertRaises(
+                exception.InstanceMappingExists, api.instance_mapping_create, self.context, values
+            )
+        [row] = self.found(values['instance_uuid'])
+        self.assertEqual('other', row['project_id'])
+
+    def test_save(self) -> None:
+        for number, _ in enumerate(self.each_loss()):
+            mapping = self.make_mapping_past_proxy(cell_mapping=self.cells[0])
+            mapping.cell_mapping = self.cells[1]
+            mapping.user_id = f'user{number}'
+            mapping.save()
+            [row] = self.found(mapping.instance_uuid)
+            self.assertEqual(self.cells[1].uuid, row['cell_uuid'])
+            self.assertEqual(f'user{number}', row['user_id'])
+
+    def test_save_of_what_another_moves_meanwhile(self) -> None:
+        third = self.make_cell(name='cell3')
+        for mode in _LOSSES:
+            mapping = self.make_mapping(cell_mapping=self.cells[0])
+            mapping.cell_mapping = self.cells[1]
+            where = _mappings.c.instance_uuid == mapping.instance_uuid
+            other = _mappings.update().where(where).values(cell_uuid=third.uuid)
+            self.proxy.act(mode, times=1)
+            with self.meanwhile(functools.partial(self.execute_beside, other)):
+                # Nobody can tell whether it was made before the other's.
+                self.assertRaises(exception.DatabaseOutcomeUnknown, mapping.save)
+            [row] = self.found(mapping.instance_uuid)
+            self.assertEqual(third.uuid, row['cell_uuid'])
+
+    def test_save_of_a_value(self) -> None:
+        for _ in self.each_loss():
+            mapping = self.make_mapping_past_proxy()
+            mapping.queued_for_delete = True
+            mapping.save()
+            [row] = self.found(mapping.instance_uuid)
+            self.assertTrue(row['queued_for_delete'])
+
+    def test_destroy(self) -> None:
+        for _ in self.each_loss():
+            mapping = self.make_mapping_past_proxy()
+            mapping.destroy()
+            self.assertEqual([], self.found(mapping.instance_uuid))
+
+    def test_destroy_of_what_another_creates_meanwhile(self) -> None:
+        mapping = self.make_mapping()
+        values = self.values(instance_uuid=mapping.instance_uuid)
+        self.proxy.act(Mode.CUT_COMMITTED, times=1)
+        with self.meanwhile(lambda: self.add_beside(values)):
+            mapping.destroy()
+        self.assertEqual(1, len(self.found(mapping.instance_uuid)))
+
+    def test_a_commit_that_always_fails_is_not_known_of(self) -> None:
+        self.use_proxy(db_max_retries=3)
+        self.proxy.act(Mode.CUT_COMMIT)
+        uuid = base.new_uuid()
+        error = self.assertRaises(
+            exception.DatabaseOutcomeUnknown, self.make_mapping, instance_uuid=uuid
+        )
+        self.assertIn('may or may not', str(error))
+        self.proxy.act(Mode.PASS)
+        self.assertEqual([], self.found(uuid))
+
+    def test_a_server_that_is_gone_after_a_commit_is_not_known_of(self) -> None:
+        self.use_proxy(db_max_retries=2)
+        uuid = base.new_uuid()
+        self.proxy.act(Mode.CUT_COMMITTED, times=1, then=Mode.CUT)
+        self.assertRaises(exception.DatabaseOutcomeUnknown, self.make_mapping, instance_uuid=uuid)
+        self.proxy.act(Mode.PASS)
+        self.assertEqual(1, len(self.found(uuid)))
+
+    def test_what_is_lost_before_a_commit_is_tried_again(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.proxy.cut()
+        api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
+        self.proxy.cut()
+        self.make_mapping()
+        self.proxy.cut()
+        self.assertEqual('new', self.found(uuid)[0]['user_id'])
+
+    def make_mapping_past_proxy(self, **values: Any) -> InstanceMapping:
+        """With the commit that is to be lost still to come."""
+        mode, self.proxy.mode = self.proxy.mode, Mode.PASS
+        mapping = self.make_mapping(**values)
+        self.proxy.mode = mode
+        return mapping
+
+    def execute_beside(self, statement: Any) -> None:
+        """As another process, past the proxy."""
+        with self.beside().begin() as connection:
+            connection.execute(statement)
+
+    def add_beside(self, values: dict[str, Any]) -> None:
+        self.execute_beside(_mappings.insert().values(values))
+
+    def remove_beside(self, uuid: str) -> None:
+        self.execute_beside(_mappings.delete().where(_mappings.c.instance_uuid == uuid))
+
+    def beside(self) -> Any:
+        engine = sa.create_engine(self.database.url)
+        self.addCleanup(engine.dispose)
+        return engine
+
+
+class _ManyMappings(_Case):
+    def test_create_bulk(self) -> None:
+        for _ in self.each_loss():
+            rows = [self.values(cell_uuid=self.cells[0].uuid, user_id='u') for _ in range(1500)]
+            result = api.instance_mapping_create_bulk(self.context, rows)
+            self.assertEqual((1500, 0), (result['created'], result['existing']))
+            self.assertEqual(1500, len(self.found(*(row['instance_uuid'] for row in rows))))
+
+    def test_create_bulk_with_ids(self) -> None:
+        for _ in self.each_loss():
+            rows = [self.values() for _ in range(5)]
+            ids = api.instance_mapping_create_bulk(self.context, rows, with_ids=True)['ids']
+            found = self.found(*(row['instance_uuid'] for row in rows))
+            self.assertEqual({row['instance_uuid']: row['id'] for row in found}, ids)
+
+    def test_create_bulk_of_some_that_exist(self) -> None:
+        existing = [self.values() for _ in range(5)]
+        api.instance_mapping_create_bulk(self.context, existing)
+        for _ in self.each_loss():
+            rows = [self.values() for _ in range(5)]
+            result = InstanceMappingList.create_bulk(
+                self.context, [InstanceMapping(self.context, **row) for row in rows + existing]
+            )
+            self.assertEqual((5, 5), (result['created'], result['existing']))
+
+    def test_destroy_bulk(self) -> None:
+        for loss in self.each_loss():
+            with self.kept(loss):
+                uuids = [self.make_mapping().instance_uuid for _ in range(5)]
+            self.assertEqual(5, api.instance_mapping_destroy_bulk(self.context, uuids))
+            self.assertEqual([], self.found(*uuids))
+
+    def test_update_bulk(self) -> None:
+        for loss in self.each_loss():
+            with self.kept(loss):
+                uuids = [self.make_mapping().instance_uuid for _ in range(5)]
+            changes = [(row, {'user_id': 'new'}) for row in self.found(*uuids)]
+            self.assertEqual(5, api.instance_mapping_update_bulk(self.context, changes))
+            self.assertEqual({'new'}, {row['user_id'] for row in self.found(*uuids)})
+
+    def test_map_batch(self) -> None:
+        cell, other = self.cells
+        conflicting = [self.values() for _ in range(3)]
+        api.instance_mapping_create_bulk(
+            self.context, [{**row, 'cell_uuid': other.uuid} for row in conflicting]
+        )
+        conflicts = 0
+        for number, _ in enumerate(self.each_loss(), 1):
+            rows = [self.values() for _ in range(5 * (number - 1))] + conflicting
+            result = api.instance_mapping_map_batch(
+                self.context, cell.uuid, rows, last_instance_id=number
+            )
+            conflicts += 3
+            self.assertEqual(len(rows) - 3, result['created'])
+            self.assertEqual(3, len(result['conflicts']))
+            progress = api.map_progress_get(self.context, cell.uuid)
+            self.assertEqual({'last_instance_id': number, 'conflicts': conflicts}, progress)
+
+    @contextlib.contextmanager
+    def kept(self, mode: Mode) -> Iterator[None]:
+        """A block in which nothing is lost."""
+        self.proxy.act(Mode.PASS)
+        yield
+        self.proxy.act(mode, times=1)
+
+
+class _Cells(_Case):
+    def test_create(self) -> None:
+        for loss in self.each_loss():
+            cell = self.make_cell(name=loss.value)
+            self.assertEqual(cell.id, CellMapping.get_by_name(self.context, loss.value).id)
+
+    def test_save(self) -> None:
+        for loss in self.each_loss():
+            self.cells[0].name = f'new {loss.value}'
+            self.cells[0].save()
+            found = CellMapping.get_by_uuid(self.context, self.cells[0].uuid)
+            self.assertEqual(f'new {loss.value}', found.name)
+
+    def test_destroy(self) -> None:
+        for cell, _ in zip(self.cells, self.each_loss(), strict=True):
+            cell.destroy()
+            self.assertRaises(
+                exception.CellMappingNotFound, CellMapping.get_by_uuid, self.context, cell.uuid
+            )
+
+    def test_create_bulk(self) -> None:
+        for loss in self.each_loss():
+            cells = [
+                {
+                    'uuid': base.new_uuid(),
+                    'name': f'{loss.value} {number}',
+                    'transport_url': 'none:///',
+                    'database_connection': 'none:///',
+                }
+                for number in range(3)
+            ]
+            result = api.cell_mapping_create_bulk(self.context, cells)
+            self.assertEqual((3, 0), (result['created'], result['existing']))
+
+
+class _Blocks(_Case):
+    def test_of_a_block_it_is_not_known(self) -> None:
+        for loss in self.each_loss():
+            uuid = base.new_uuid()
+
+            def work(uuid: str = uuid) -> None:
+                with api.writer(self.context):
+                    self.make_mapping(instance_uuid=uuid)
+
+            self.assertRaises(exception.DatabaseOutcomeUnknown, work)
+            self.assertEqual(loss is Mode.CUT_COMMITTED, bool(self.found(uuid)))
+
+    def test_a_block_whose_connection_was_lost_begins_with_another(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.proxy.cut()
+        with api.writer(self.context):
+            api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
+            self.make_mapping()
+        self.assertEqual('new', self.found(uuid)[0]['user_id'])
+
+    def test_a_block_that_loses_what_it_has_written_ends(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+
+        def work() -> None:
+            with api.writer(self.context):
+                api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
+                self.proxy.cut()
+                self.make_mapping()
+
+        error = self.assertRaises(exception.DatabaseUnreachable, work)
+        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
+        self.assertEqual('user', self.found(uuid)[0]['user_id'])
+
+    def test_a_block_that_reads_connects_again(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.proxy.cut()
+        with api.reader(self.context):
+            self.assertEqual(1, len(self.found(uuid)))
+            self.proxy.cut()
+            InstanceMapping.get_by_instance_uuid(self.context, uuid)
+            self.proxy.cut()
+            self.assertEqual(1, len(self.found(uuid)))
+
+
+def _on_servers(*suites: Any) -> None:
+    for suite in suites:
+        for kind in ('mariadb', 'postgresql'):
+            name = f'{suite.__name__.strip("_")}{kind.capitalize()}'
+            globals()[name] = type(suite)(name, (suite,), {'kind': kind, '__module__': __name__})
+
+
+_on_servers(_OneMapping, _ManyMappings, _Cells, _Blocks)
+del _OneMapping, _ManyMappings, _Cells, _Blocks
