@@ -1180,7 +1180,9 @@ def _create_or_place(context: Changing, rows: list[Row], all_new: bool) -> BulkR
     for cell_uuid, uuids in unplaced.items():
         for chunk in _chunks(uuids):
             result['created'] += _place(context, cell_uuid, chunk)
-            for uuid, cell in _standing(context, chunk).items():
+            # Another run may have placed them meanwhile: what a transaction saw when it began
+            # would have them in no cell still.
+            for uuid, cell in _standing(context, chunk, are_locked=True).items():
                 if cell == cell_uuid:
                     conflicts.pop(uuid, None)
                 else:
@@ -1242,13 +1244,20 @@ def _insert(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int
     return ids
 
 
-def _standing(context: Connected, uuids: Collection[str]) -> dict[str, str | None]:
-    """The cell of each of these instances that has a mapping."""
+def _standing(
+    context: Connected, uuids: Collection[str], *, are_locked: bool = False
+) -> dict[str, str | None]:
+    """The cell of each of these instances that has a mapping.
+
+    :param are_locked: lock their rows, and so read them as they are
+    """
     standing: dict[str, str | None] = {}
     for chunk in _chunks(uuids):
         query = sa.select(_mappings.c.instance_uuid, _mappings.c.cell_uuid).where(
             _mappings.c.instance_uuid.in_(chunk)
         )
+        if are_locked:
+            query = query.with_for_update()
         standing.update((row[0], row[1]) for row in context.connection.execute(query))
     return standing
 
