@@ -241,7 +241,7 @@ def _insert_one_cell(context: Changing, values: Row) -> None:
     context.noted.note_cells()
 
 
-@reads
+@reads_own
 def cell_mapping_get_by_uuid(context: Connected, uuid: str) -> Row:
     """The row of a cell.
 
@@ -250,7 +250,7 @@ def cell_mapping_get_by_uuid(context: Connected, uuid: str) -> Row:
     return _get_cell(context, uuid)
 
 
-@reads
+@reads_own
 def cell_mapping_get_by_name(context: Connected, name: str) -> Row:
     """The row of the cell of that name; upper and lower case differ.
 
@@ -262,7 +262,7 @@ def cell_mapping_get_by_name(context: Connected, name: str) -> Row:
     return _cell(row)
 
 
-@reads
+@reads_own
 def cell_mapping_get_all(
     context: Connected,
     *,
@@ -458,6 +458,12 @@ def _read_mapping(context: Connected, instance_uuid: str) -> Row:
 
 def _get_mapping(context: Connected, instance_uuid: str) -> Row:
     """A mapping with its cell, both as they are at one time."""
+    if context.own is not context:
+        # A replica may have the cell as it was before this process changed it.
+        rows = transaction.rows(context, _LOOKUP, {'uuid': instance_uuid})
+        if not rows:
+            raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+        return _with_cells(context, rows)[0]
     since = _since(context)
     row = context.connection.execute(_LOOKUP_WITH_CELL, {'uuid': instance_uuid}).first()
     if row is None:
@@ -746,7 +752,7 @@ def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
             row['cell_mapping'] = cells[uuid]
         else:
             # Moved and its cell removed since the rows were read: read it anew.
-            row.update(_get_mapping(context, row['instance_uuid']))
+            row.update(_get_mapping(context.own, row['instance_uuid']))
     return rows
 
 
@@ -755,7 +761,8 @@ def _get_cells(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
     cells = _known_cells(context, uuids)
     if len(cells) < len(uuids):
         since = _since(context)
-        cells = {row.uuid: _cell(row) for row in context.connection.execute(_cells.select())}
+        found = context.own.connection.execute(_cells.select())
+        cells = {row.uuid: _cell(row) for row in found}
         _keep(cells.values(), since)
     return cells
 

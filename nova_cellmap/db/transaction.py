@@ -45,12 +45,16 @@ _T = TypeVar('_T')
 # What another try may find to be gone.
 _PASSING = (Kind.LOST, Kind.LOCKED, Kind.CROWDED, Kind.READ_ONLY)
 
+# After so many connections were lost a replica and its primary stand in for each other.
+_STAND_IN_AFTER = 3
+
 
 class Connected(Protocol):
     """A context, so far as a function that reads or writes has to know.
 
     :ivar connection: is open
     :ivar noted: what the transaction has changed; None where there is none
+    :ivar own: the same where nothing is older than what this process has written
     """
 
     @property
@@ -58,6 +62,9 @@ class Connected(Protocol):
 
     @property
     def noted(self) -> changes.Changes | None: ...
+
+    @property
+    def own(self) -> 'Connected': ...
 
     def tuples(
         self, query: prepared.Query, values: Mapping[str, Any]
@@ -85,6 +92,16 @@ class _Reading:
         # Sent through the driver until something goes wrong.
         self._is_direct = short_ways.are_on and not engine.is_watched(engine_)
         self._connection: sa.Connection | None = None
+        self._own: _Reading | None = None
+        self._losses = 0
+
+    @property
+    def own(self) -> 'Connected':
+        if self._engine is _own_engine() or self._losses >= _STAND_IN_AFTER - 1:
+            return self
+        if self._own is None:
+            self._own = _Reading(_own_engine())
+        return self._own
 
     @property
     def connection(self) -> sa.Connection:
@@ -123,17 +140,25 @@ class _Reading:
         return _repeat(attempt)
 
     def _begin_again(self, error: BaseException) -> None:
-        """Connect again, and let SQLAlchemy do it: it clears the pool of what is lost."""
+        """Connect again, and let SQLAlchemy do it: it clears the pool of what is lost.
+
+        Where there is a replica, it and the server that is written to stand in for each other.
+        """
         self.close()
-        if errors.kind_of(error) is Kind.LOST:
-            if not self._is_direct and engine.has_replica():
-                self._engine = engine.writer_engine()
-            self._is_direct = False
+        if errors.kind_of(error) is not Kind.LOST:
+            return
+        self._is_direct = False
+        self._losses += 1
+        if self._losses >= _STAND_IN_AFTER and engine.has_replica():
+            reader, writer = engine.reader_engine(), engine.writer_engine()
+            self._engine = writer if self._engine is reader else reader
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             _close(connection)
+        if self._own is not None:
+            self._own.close()
 
 
 class _KeptReading(_Reading):
@@ -170,6 +195,10 @@ class _Writing:
         self._is_direct = is_direct
         self._connection: sa.Connection | None = None
         self._is_untouched = True
+
+    @property
+    def own(self) -> 'Connected':
+        return self
 
     @property
     def connection(self) -> sa.Connection:
@@ -339,8 +368,15 @@ def reads(
 def reads_own(
     function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
-    """The same from where it is written to: a replica may not have it yet."""
-    return _reads(function, engine.writer_engine)
+    """The same where nothing is older than what this process has written.
+
+    A replica may not have it yet.
+    """
+    return _reads(function, _own_engine)
+
+
+def _own_engine() -> sa.Engine:
+    return engine.writer_engine() if engine.has_replica() else engine.reader_engine()
 
 
 def _reads(
@@ -349,9 +385,10 @@ def _reads(
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         block = _block(context)
-        if isinstance(block, _Writing) or (block is not None and from_ is engine.reader_engine):
+        source = _engine(from_)
+        if isinstance(block, _Writing) or (block is not None and source is engine.reader_engine()):
             return block.run(function, args, kwargs)
-        reading = _Reading(_engine(from_))
+        reading = _Reading(source)
         try:
             return reading.run(function, args, kwargs)
         finally:
