@@ -23,6 +23,7 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import known_cells
 from nova_cellmap.db import memcached
 from nova_cellmap.db import models
+from nova_cellmap.db import transaction
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
@@ -234,7 +235,7 @@ class Lookups(_Case):
         api.instance_mapping_get_by_instance_uuids(self.context, uuids)
         # The second time the cell is read, the third time it is known.
         api.instance_mapping_get_by_instance_uuids(self.context, uuids)
-        with mock.patch.object(engine, 'reader', side_effect=AssertionError):
+        with mock.patch.object(transaction._Reading, 'run', side_effect=AssertionError):
             api.instance_mapping_get_by_instance_uuids(self.context, uuids)
             self.find(uuids[0])
 
