@@ -51,6 +51,7 @@ def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
     if schema.code != Code.SUCCESS:
         # The others would only fail for the same reason.
         return
+    yield 'text is kept', _check_text()
     cells = CellMappingList.get_all(context)
     yield 'cells are mapped', _check_cells([cell for cell in cells if not cell.is_cell0()])
     yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
@@ -70,6 +71,37 @@ def _check_schema() -> Result:
             Code.FAILURE,
             f'It is at version {version}, the latest is {latest}: '
             'run `nova-cellmap-manage db sync`.',
+        )
+    # The version says what was done once, not what is there.
+    from nova_cellmap.db import schema_check
+
+    try:
+        problems = schema_check.missing()
+    except exception.CellMapError as error:
+        return Result(Code.FAILURE, str(error))
+    return Result(Code.FAILURE, ' '.join(problems)) if problems else Result(Code.SUCCESS)
+
+
+def _check_text() -> Result:
+    from nova_cellmap.db import schema_check
+
+    try:
+        encoding, damaged = schema_check.encoding(), schema_check.count_damaged()
+    except exception.CellMapError as error:
+        return Result(Code.WARNING, f'It could not be looked at: {error}')
+    if encoding:
+        return Result(
+            Code.WARNING,
+            f'The database is in {encoding}: a name with other characters is refused. Create one '
+            "with ENCODING 'UTF8', and copy the tables with pg_dump.",
+        )
+    if damaged:
+        return Result(
+            Code.WARNING,
+            f'{damaged} mappings have a question mark in their project or user. Release 0.1.0 '
+            'may have put it where a character was: `nova-cellmap-manage cell_v2 audit` tells '
+            'those that the cells know by another name (wrong_owner), and with `--repair` '
+            'corrects them.',
         )
     return Result(Code.SUCCESS)
 

@@ -19,11 +19,13 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.db import models
+from nova_cellmap.db import session
 
 _Values = Mapping[str, Any]
 
-# With rows of at most 2 KB, less than a server takes at once unless it is told otherwise.
 _MOST_ROWS = 5000
+# Of a statement, what is not the document.
+_BYTES_BESIDE = 2000
 # The first that have JSON_TABLE.
 _JSON_TABLE_SINCE = {True: (10, 6), False: (8, 0, 4)}
 
@@ -57,8 +59,15 @@ def _insert(
     if dialect.name == 'sqlite':
         return _insert_by_driver(connection, table, rows, returning)
     if _has_json_table(dialect):
+        document = _document(dialect, table, rows)
+        if len(rows) > 1 and _sent_bytes(document) > session.longest_statement(connection):
+            half = len(rows) // 2
+            return [
+                *_insert(connection, table, rows[:half], returning),
+                *_insert(connection, table, rows[half:], returning),
+            ]
         query: sa.Insert = _from_document(dialect, table, tuple(rows[0]))
-        values: Any = {'document': _document(dialect, table, rows)}
+        values: Any = {'document': document}
     else:
         # One statement, also where the driver would cut it into pages.
         connection = connection.execution_options(insertmanyvalues_page_size=len(rows))
@@ -101,6 +110,12 @@ def _has_json_table(dialect: Any) -> bool:
 def _document(dialect: sa.Dialect, table: sa.Table, rows: Sequence[_Values]) -> str:
     columns = [_prepared(rows, name, _check(dialect, table.c[name].type)) for name in rows[0]]
     return json.dumps([*zip(*columns, strict=True)], default=_as_text, ensure_ascii=False)
+
+
+def _sent_bytes(document: str) -> int:
+    """How long the statement is in which a document is sent, with what the driver escapes."""
+    escaped = sum(map(document.count, '"\'\\'))
+    return len(document.encode(errors='replace')) + escaped + _BYTES_BESIDE
 
 
 def _prepared(

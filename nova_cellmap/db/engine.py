@@ -272,6 +272,11 @@ def conf() -> cfg.ConfigOpts:
     return _conf
 
 
+def read_timeout() -> float:
+    """For how many seconds the mapping database is waited for."""
+    return float(conf().api_database.read_timeout)
+
+
 def retry_settings() -> dict[str, Any]:
     """How often and after how many seconds a call is tried again: ``[api_database] db_*``."""
     return _retry_settings

@@ -21,6 +21,7 @@ from nova_cellmap.db import errors
 from nova_cellmap.db import lease
 from nova_cellmap.db import migrate_repo
 from nova_cellmap.db import migration_lock
+from nova_cellmap.db import session
 from nova_cellmap.db import version_control
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def db_sync(version: int | str | None = None, engine: sa.Engine | None = None) -
     with _errors_translated():
         # Before a lock file is laid beside somebody else's database.
         _version(engine)
-        with migration_lock.held(engine, _REPOSITORY) as locked_engine:
+        with migration_lock.held(engine, _REPOSITORY, _patience(engine)) as locked_engine:
             _upgrade(locked_engine, target)
 
 
@@ -104,6 +105,31 @@ def _version(engine: sa.Engine) -> int:
     if names:
         raise _not_ours(names)
     return 0
+
+
+def _patience(engine: sa.Engine) -> float:
+    """For how many seconds the server may work on one statement, by how much is there."""
+    read_timeout = session.read_timeout_of(engine.url, db_engine.read_timeout())
+    if engine.dialect.name == 'sqlite':
+        return read_timeout
+    query = _BYTES['postgresql' if engine.dialect.name == 'postgresql' else 'mysql']
+    with errors.connect(engine) as connection:
+        size = int(connection.exec_driver_sql(query).scalar() or 0)
+    return read_timeout + size / _SLOWEST
+
+
+# Bytes a second: whoever rewrites a table at less has stopped.
+_SLOWEST = 1_000_000
+_BYTES = {
+    'mysql': (
+        'SELECT SUM(data_length + index_length) FROM information_schema.tables'
+        ' WHERE table_schema = DATABASE()'
+    ),
+    'postgresql': (
+        'SELECT SUM(pg_total_relation_size(oid)) FROM pg_class'
+        " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    ),
+}
 
 
 def _tables_and_views(engine: sa.Engine) -> set[str]:

@@ -18,8 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy import pool
 
 from nova_cellmap import exception
+from nova_cellmap.db import deadline
+from nova_cellmap.db import errors
 from nova_cellmap.db import lease
 from nova_cellmap.db import process
+from nova_cellmap.db import session
 from nova_cellmap.db import version_control
 
 LOG = logging.getLogger(__name__)
@@ -32,14 +35,15 @@ _LONGEST_HOLDER = 1000
 
 
 @contextlib.contextmanager
-def held(engine: sa.Engine, repository: Any) -> Iterator[sa.Engine]:
+def held(engine: sa.Engine, repository: Any, patience: float) -> Iterator[sa.Engine]:
     """Hold the lock of the engine's database, and give the engine to work with.
 
     :param repository: the schema's history, whose table of versions the lock is in
+    :param patience: for how many seconds a server may work on one statement
     :raises: :exc:`nova_cellmap.exception.MigrationError` where another process keeps it
     """
     if engine.dialect.name != 'sqlite':
-        with _one_connection(engine) as working:
+        with _one_connection(engine, patience) as working:
             table = version_control.make_version_table(engine, repository)
             lock = lease.Lease(engine, table, repository.id)
             _wait_for(lock)
@@ -81,17 +85,24 @@ def _wait_for(lock: _Lock) -> None:
 
 
 @contextlib.contextmanager
-def _one_connection(engine: sa.Engine) -> Iterator[sa.Engine]:
-    """Give an engine that works on one connection, taken out of the pool for good."""
-    with engine.connect() as connection:
-        connection.detach()
+def _one_connection(engine: sa.Engine, patience: float) -> Iterator[sa.Engine]:
+    """Give an engine that works on one connection, of its own."""
+    url = session.with_read_timeout(engine.url, patience)
+    patient = sa.create_engine(url, poolclass=pool.NullPool, hide_parameters=True)
+    errors.watch(patient)
+    session.settle(patient, patience)
+    with errors.connect(patient) as connection:
         dbapi_connection = connection.connection.dbapi_connection
-        yield sa.create_engine(
-            engine.url,
+        working = sa.create_engine(
+            url,
             creator=lambda: dbapi_connection,
             poolclass=pool.StaticPool,
             hide_parameters=True,
         )
+        errors.watch(working)
+        deadline.limit(working, patience, patience)
+        session.settle_transactions(working, patience)
+        yield working
 
 
 def _sqlite_path(engine: sa.Engine) -> str | None:

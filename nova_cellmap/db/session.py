@@ -10,6 +10,7 @@ the client's. Of what is said here, PgBouncer carries along the client's encodin
 date style itself; the isolation is said with each transaction; the rest are limits.
 """
 
+import math
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -54,6 +55,12 @@ def with_limits(plain: sa_url.URL, connect_timeout: int, read_timeout: int) -> s
     return plain.update_query_dict(missing)
 
 
+def with_read_timeout(plain: sa_url.URL, read_timeout: float) -> sa_url.URL:
+    """The URL with another time-out, where its driver takes one."""
+    said = plain.query.keys() & {'read_timeout', 'write_timeout'}
+    return plain.update_query_dict(dict.fromkeys(said, str(math.ceil(read_timeout))))
+
+
 def read_timeout_of(url: sa_url.URL, default: float) -> float:
     """For how many seconds its server is waited for: what the URL says itself has precedence."""
     try:
@@ -81,6 +88,18 @@ def settle(engine: sa.Engine, read_timeout: float) -> None:
             event.listen(engine, when, _mysql(read_timeout), insert=True)
     elif engine.dialect.name == 'postgresql':
         event.listen(engine, 'connect', _postgresql(read_timeout), insert=True)
+
+
+def settle_transactions(engine: sa.Engine, limit: float) -> None:
+    """Have each transaction say its limits as well: behind PgBouncer a session's do not last."""
+    if engine.dialect.name != 'postgresql':
+        return
+    milliseconds = int(limit * 1000)
+
+    @event.listens_for(engine, 'begin')
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f'SET LOCAL statement_timeout = {milliseconds}')
+        connection.exec_driver_sql(f'SET LOCAL lock_timeout = {milliseconds}')
 
 
 def longest_statement(connection: sa.Connection) -> int:

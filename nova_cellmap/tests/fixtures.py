@@ -52,11 +52,13 @@ class Database(fixtures.Fixture):
         ``NOVA_CELLMAP_TEST_MARIADB_URL`` and ``NOVA_CELLMAP_TEST_POSTGRESQL_URL`` name
     :param server: ``pgbouncer`` for the one before PostgreSQL, of
         ``NOVA_CELLMAP_TEST_PGBOUNCER_URL``
+    :param created_with: what a server is told of it, in SQL
     :ivar url: where the database is, as ``[api_database] connection`` takes it
     """
 
-    def __init__(self, kind: str, server: str | None = None) -> None:
+    def __init__(self, kind: str, server: str | None = None, created_with: str = '') -> None:
         self.kind = kind
+        self.created_with = created_with
         self.server = server or kind
 
     def _setUp(self) -> None:  # noqa: N802
@@ -88,7 +90,7 @@ class Database(fixtures.Fixture):
         server = sa.make_url(_server_url(self.server))
         name = f'nova_cellmap_{uuid.uuid4().hex}'
         force = ' WITH (FORCE)' if self.kind == 'postgresql' else ''
-        _execute(server, f'CREATE DATABASE {name}')
+        _execute(server, f'CREATE DATABASE {name} {self.created_with}')
         self.addCleanup(_execute, server, f'DROP DATABASE {name}{force}')
         return server.set(database=name).render_as_string(hide_password=False)
 

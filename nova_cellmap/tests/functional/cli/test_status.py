@@ -2,6 +2,7 @@
 """nova-cellmap-status upgrade check."""
 
 from nova_cellmap.cli import status
+from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import models
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
@@ -69,6 +70,62 @@ class UpgradeCheck(base.TestCase):
             self.assertEqual('failure', result)
             self.assertIn('db sync', details)
             self.assert_succeeds('db', 'sync', '2')
+
+    def test_2_where_the_version_says_more_than_there_is(self) -> None:
+        database = self.useFixture(fixtures.Database(self.kind))
+        self.configure(api_database={'connection': database.url})
+        self.assert_succeeds('db', 'sync')
+        self.assertEqual(('success', ''), self.check(2)['schema is current'])
+        for change, name in _CHANGES[self.kind].items():
+            with db_engine.writer_engine().begin() as connection:
+                connection.exec_driver_sql(change)
+            [(result, details)] = self.check(2).values()
+            self.assertEqual('failure', result)
+            self.assertIn(name, details)
+
+    def test_1_where_an_older_release_may_have_lost_text(self) -> None:
+        self.map_cell0()
+        self.make_mapping(project_id='??', cell_mapping=self.cell)
+        if self.kind != 'mariadb':
+            self.check(0)
+            return
+        result, details = self.check(1)['text is kept']
+        self.assertEqual('warning', result)
+        self.assertIn('1 mappings', details)
+        self.assertIn('--repair', details)
+
+
+# What is done to a database behind its version's back, and what is then said to be missing.
+_CHANGES = {
+    'sqlite': {
+        'DROP INDEX instance_mapping_project_id_id_idx': 'instance_mapping_project_id_id_idx',
+        'DROP TABLE instance_mapping': 'The table instance_mapping is missing',
+    },
+    'mariadb': {
+        'DROP INDEX instance_mapping_project_id_id_idx ON instance_mapping': (
+            'instance_mapping_project_id_id_idx'
+        ),
+        'ALTER TABLE instance_mapping DROP FOREIGN KEY instance_mapping_cell_uuid_fkey': (
+            'instance_mapping_cell_uuid_fkey'
+        ),
+        'ALTER TABLE instance_mapping MODIFY project_id VARCHAR(255) NOT NULL'
+        ' COLLATE utf8mb4_general_ci': 'project_id (utf8mb4_general_ci)',
+        'ALTER TABLE instance_mapping MODIFY project_id VARCHAR(64) NOT NULL': '64 characters',
+        'ALTER TABLE import_progress ENGINE=MyISAM': 'MyISAM',
+        'ALTER TABLE instance_mapping DROP COLUMN user_id': 'instance_mapping.user_id',
+        'DROP TABLE instance_mapping': 'The table instance_mapping is missing',
+    },
+    'postgresql': {
+        'DROP INDEX uniq_cell_mapping0name': 'uniq_cell_mapping0name',
+        'ALTER TABLE map_progress DROP CONSTRAINT map_progress_cell_uuid_fkey': (
+            'map_progress_cell_uuid_fkey'
+        ),
+        'ALTER TABLE instance_mapping ALTER project_id TYPE VARCHAR(64)': '64 characters',
+        'ALTER TABLE instance_mapping ALTER project_id DROP NOT NULL': 'project_id',
+        'ALTER TABLE instance_mapping DROP COLUMN user_id': 'instance_mapping.user_id',
+        'DROP TABLE instance_mapping': 'The table instance_mapping is missing',
+    },
+}
 
 
 class Unreachable(base.CommandTestCase):

@@ -648,7 +648,9 @@ class _AtOnce(_OnDatabase):
     def test_waits_no_longer_than_a_while(self) -> None:
         self.useFixture(base_fixtures.MonkeyPatch(_name(migration_lock, 'WAIT_SECONDS'), 1))
         self.useFixture(base_fixtures.MonkeyPatch(_name(migration_lock, 'LOG_SECONDS'), 0.4))
-        with migration_lock.held(self.engine, version_control.open_repository(migrate_repo)):
+        with migration_lock.held(
+            self.engine, version_control.open_repository(migrate_repo), patience=60
+        ):
             error = self.assertRaises(exception.MigrationError, self.sync)
         said = f'process {os.getpid()} on'
         self.assertIn('another db sync (' + said, str(error))

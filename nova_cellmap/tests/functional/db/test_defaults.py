@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing depends on what a server or a database takes for granted."""
+
+from typing import Any
+import uuid
+
+import sqlalchemy as sa
+
+import nova_cellmap
+from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import migration
+from nova_cellmap.objects import CellMapping
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests import fixtures
+from nova_cellmap.tests.functional import base
+
+# What few character sets have, of two, three and four bytes; blanks and case count.
+NAMES = ('日本', '中国', 'é', '😀', '𠜎', "o'\\\\b", 'P1', 'p1', 'a', 'a ', 'À', 'A')
+
+
+class _InDatabase(tests_base.TestCase):
+    """A mapping in a database that was created in a way of its own."""
+
+    kind = ''
+    created_with = ''
+
+    def setUp(self) -> None:
+        super().setUp()
+        made = fixtures.Database(self.kind, created_with=self.created_with)
+        self.database = self.useFixture(made)
+        migration.db_sync(engine=self.database.engine())
+        nova_cellmap.configure(self.database.conf())
+        self.context = nova_cellmap.context.RequestContext()
+        urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
+        self.cell = CellMapping(self.context, name='zelle', **urls)
+        self.cell.create()
+
+    def mapping(self, name: str) -> InstanceMapping:
+        return InstanceMapping(
+            self.context,
+            instance_uuid=str(uuid.uuid4()),
+            project_id=name,
+            user_id=name,
+            cell_mapping=self.cell,
+        )
+
+    def assert_kept(self, names: tuple[str, ...] = NAMES) -> None:
+        bulk = [self.mapping(name) for name in names]
+        InstanceMappingList.create_bulk(self.context, bulk)
+        singles = [self.mapping(name) for name in names]
+        for single in singles:
+            single.create()
+        for name in names:
+            found = InstanceMappingList.get_by_project_id(self.context, name)
+            expected = {each.instance_uuid for each in bulk + singles if each.project_id == name}
+            self.assertEqual(expected, {each.instance_uuid for each in found}, name)
+            self.assertEqual({name}, {each.user_id for each in found})
+
+
+class Latin1Mariadb(_InDatabase):
+    kind = 'mariadb'
+    created_with = 'CHARACTER SET latin1'
+
+    def test_any_text_is_kept(self) -> None:
+        self.assert_kept()
+
+    def test_every_table_says_its_own(self) -> None:
+        query = sa.text(
+            'SELECT table_name, engine, row_format, table_collation'
+            ' FROM information_schema.tables WHERE table_schema = DATABASE()'
+        )
+        with db_engine.writer_engine().connect() as connection:
+            rows = connection.execute(query).all()
+        self.assertEqual({'InnoDB'}, {row.engine for row in rows})
+        self.assertEqual({'Dynamic'}, {row.row_format for row in rows})
+        self.assertTrue(all(row.table_collation.startswith('utf8mb4') for row in rows), rows)
+
+
+class Utf8Mb3Mariadb(_InDatabase):
+    kind = 'mariadb'
+    created_with = 'CHARACTER SET utf8mb3'
+
+    def test_any_text_is_kept(self) -> None:
+        self.assert_kept()
+
+
+class UrlMariadb(_InDatabase):
+    """URLs that name another character set, as Nova's own do."""
+
+    kind = 'mariadb'
+
+    def test_any_text_is_kept(self) -> None:
+        url = sa.make_url(self.database.url)
+        for charset in ('utf8', 'utf8mb3', 'latin1'):
+            other = url.update_query_dict({'charset': charset})
+            conf = self.database.conf(connection=other.render_as_string(hide_password=False))
+            nova_cellmap.configure(conf)
+            self.assert_kept(('日本', '😀'))
+            with db_engine.writer_engine().begin() as connection:
+                connection.exec_driver_sql('DELETE FROM instance_mapping')
+
+
+class OtherPostgresql(_InDatabase):
+    """A database in an encoding, an order and a time zone of its own."""
+
+    kind = 'postgresql'
+    created_with = "ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+
+    def setUp(self) -> None:
+        super().setUp()
+        with db_engine.writer_engine().begin() as connection:
+            name = connection.exec_driver_sql('SELECT current_database()').scalar_one()
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET client_encoding = 'SQL_ASCII'")
+        nova_cellmap.configure(self.database.conf())
+
+    def test_any_text_is_kept(self) -> None:
+        self.assert_kept()
+
+
+class Latin1Postgresql(_InDatabase):
+    kind = 'postgresql'
+    created_with = "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+
+    def test_what_the_encoding_has_is_kept_and_the_rest_refused(self) -> None:
+        self.assert_kept(('é', 'À', 'a', 'a ', 'A'))
+        for create in (self.create_one, self.create_some):
+            error = self.assertRaises(nova_cellmap.exception.InvalidInput, create, '日本')
+            self.assertIn('LATIN1', str(error))
+
+    def create_one(self, name: str) -> None:
+        self.mapping(name).create()
+
+    def create_some(self, name: str) -> None:
+        InstanceMappingList.create_bulk(self.context, [self.mapping('é'), self.mapping(name)])
+
+
+del _InDatabase
+
+
+@base.on_each_database
+class Sessions(base.TestCase):
+    """What a session says, on servers whose defaults are odd."""
+
+    def one(self, query: str) -> Any:
+        engines = (db_engine.reader_engine(), db_engine.writer_engine())
+        found = set()
+        for engine in engines:
+            with engine.connect() as connection:
+                found.add(tuple(connection.exec_driver_sql(query).one()))
+        [row] = found
+        return row
+
+    def test_what_is_said(self) -> None:
+        if self.kind == 'mariadb':
+            row = self.one(
+                'SELECT @@tx_isolation, @@time_zone, @@character_set_client,'
+                ' @@character_set_results, @@character_set_connection, @@foreign_key_checks,'
+                ' @@sql_safe_updates, @@lc_messages'
+            )
+            text = ('utf8mb4',) * 3
+            self.assertEqual(('READ-COMMITTED', '+00:00', *text, 1, 0, 'en_US'), row)
+            [mode] = self.one('SELECT @@sql_mode')
+            self.assertIn('STRICT_ALL_TABLES', mode)
+            self.assertNotIn('ANSI', mode)
+        elif self.kind == 'postgresql':
+            names = (
+                'client_encoding',
+                'timezone',
+                'transaction_isolation',
+                'transaction_deferrable',
+            )
+            query = ', '.join(f"current_setting('{name}')" for name in names)
+            row = self.one(f'SELECT {query}')
+            self.assertEqual(('UTF8', 'UTC', 'read committed', 'off'), row)
+
+    def test_more_than_a_server_takes_at_once(self) -> None:
+        cell = self.make_cell()
+        # With 1 MB, as on this server: four such documents.
+        mappings = [
+            self.new_mapping(cell_mapping=cell, project_id='p' * 255, user_id='"' * 255)
+            for _ in range(4000)
+        ]
+        self.assertEqual(4000, InstanceMappingList.create_bulk(self.context, mappings)['created'])
