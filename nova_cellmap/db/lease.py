@@ -27,12 +27,11 @@ import time
 from typing import Any, NamedTuple
 import uuid
 
-from oslo_db import exception as db_exc
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy import exc as sa_exc
 
 from nova_cellmap import exception
+from nova_cellmap.db import errors
 from nova_cellmap.db import process
 
 LOG = logging.getLogger(__name__)
@@ -42,7 +41,8 @@ BEAT_SECONDS = 2.0
 SILENCE_SECONDS = 15.0
 # For how long a statement of one who waits may wait itself.
 _PATIENCE_SECONDS = 2
-_ERRORS = (db_exc.DBError, sa_exc.SQLAlchemyError)
+# Somebody else was at it in the same moment: in a Galera cluster also on another node.
+_CONFLICTS = (errors.Kind.LOCKED, errors.Kind.DUPLICATE)
 
 
 class Holder(NamedTuple):
@@ -88,10 +88,9 @@ class Lease:
             if held is None:
                 return self._claim()
             return self._is_silent(held) and self._has_settled(held) and self._take(held)
-        except _ERRORS as error:
-            if not _is_conflict(error):
+        except errors.DRIVER as error:
+            if errors.kind_of(error) not in _CONFLICTS:
                 raise
-            # Somebody else was at it in the same moment.
             return False
 
     def holder(self) -> Holder | None:
@@ -221,7 +220,7 @@ class Lease:
                     if not connection.execute(beat).rowcount:
                         # The next statement is refused.
                         return
-            except _ERRORS as error:
+            except errors.DRIVER as error:
                 LOG.debug('The lock of db sync could not be renewed: %s', error)
 
     def _release(self) -> None:
@@ -229,7 +228,7 @@ class Lease:
             with self._engine.begin() as connection:
                 for name, path in ((self._lock, self._row), (self._count, self._owner)):
                     connection.execute(self._mine(sa.delete(self._table), name, path))
-        except _ERRORS as error:
+        except errors.DRIVER as error:
             LOG.warning('The lock of db sync could not be given back: %s', error)
 
     def _mine(self, statement: Any, name: str, path: str) -> Any:
@@ -253,15 +252,3 @@ def _read(row: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return said if isinstance(said, dict) else {}
-
-
-# Of MySQL and MariaDB: a lock that was not to be had in time, a deadlock (which in a Galera
-# cluster is a conflict with another node), and a row that is there already. Then PostgreSQL's.
-_CONFLICTS = {1205, 1213, 1062, '55P03', '40P01', '40001', '23505'}
-
-
-def _is_conflict(error: Exception) -> bool:
-    wrapped = getattr(error, 'inner_exception', None) or error
-    cause = getattr(wrapped, 'orig', None) or wrapped
-    code = getattr(cause, 'pgcode', None) or next(iter(getattr(cause, 'args', ())), None)
-    return isinstance(error, (db_exc.DBDeadlock, db_exc.DBDuplicateEntry)) or code in _CONFLICTS
