@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No call waits for the mapping database for ever."""
+
+from collections.abc import Callable
+import contextlib
+import threading
+from typing import Any
+
+from oslo_config import cfg
+import sqlalchemy as sa
+
+import nova_cellmap
+from nova_cellmap import exception
+from nova_cellmap.db import api
+from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import migration
+from nova_cellmap.db import session
+from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.tests import base as tests_base
+from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.proxy import Mode
+from nova_cellmap.tests.proxy import Proxy
+
+# Seconds: in which each call has to come back, when the options are as below. They say 1 s for
+# each wait and 3 s for all tries; the rest is for a machine with much to do.
+_LIMIT = 30
+_SECONDS = {'connect_timeout': 1, 'read_timeout': 1, 'call_timeout': 3, 'db_max_retries': 2}
+
+
+class _Silent(base.TestCase):
+    """A server that says nothing, from some point on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mapping = self.make_mapping(cell_mapping=self.make_cell())
+        self.proxy = self.useFixture(Proxy.to(self.database.url))
+        self.through: cfg.ConfigOpts = self.database.conf(
+            connection=self.proxy.url(self.database.url), **_SECONDS
+        )
+        nova_cellmap.configure(self.through)
+
+    def look_up(self) -> InstanceMapping:
+        uuid = self.mapping.instance_uuid
+        return InstanceMapping.get_by_instance_uuid(self.context, uuid)
+
+    def in_blocks(self) -> None:
+        with api.writer(self.context):
+            self.look_up()
+
+    def calls(self) -> dict[str, Callable[[], Any]]:
+        return {
+            'lookup': self.look_up,
+            'list': lambda: InstanceMappingList.get_by_project_id(self.context, 'project'),
+            'counts': lambda: InstanceMappingList.get_counts(self.context, 'project'),
+            'create': lambda: self.make_mapping(),
+            'bulk': lambda: InstanceMappingList.create_bulk(self.context, [self.new_mapping()]),
+            'block': self.in_blocks,
+            'db version': migration.db_version,
+            'db sync': migration.db_sync,
+        }
+
+    def assert_all_end(self, prepare: Callable[[], None]) -> None:
+        for name, call in self.calls().items():
+            prepare()
+            self.assert_ends(name, call)
+
+    def assert_ends(self, name: str, call: Callable[[], Any]) -> None:
+        outcomes: list[Any] = []
+
+        def run() -> None:
+            try:
+                outcomes.append(call())
+            except Exception as error:
+                outcomes.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(_LIMIT)
+        self.assertFalse(thread.is_alive(), f'{name} hangs')
+        [outcome] = outcomes
+        self.assertIsInstance(outcome, exception.DatabaseUnreachable, f'{name}: {outcome!r}')
+
+    def test_before_it_is_connected_to(self) -> None:
+        self.proxy.mode = Mode.HOLE
+        self.assert_all_end(db_engine.dispose)
+
+    def test_once_it_is_connected_to(self) -> None:
+        def fall_silent() -> None:
+            self.proxy.mode = Mode.PASS
+            db_engine.dispose()
+            self.look_up()
+            with api.writer(self.context):
+                self.look_up()
+            self.proxy.mode = Mode.HOLE
+
+        self.assert_all_end(fall_silent)
+
+    def test_while_a_connection_is_made(self) -> None:
+        # Its greeting, and the beginning of what is said next.
+        for answered in (1, 60, 130, 400):
+            db_engine.dispose()
+            self.proxy.hole_after = answered
+            self.assert_ends(f'{answered} bytes', self.look_up)
+
+    def test_it_is_well_again(self) -> None:
+        self.proxy.mode = Mode.HOLE
+        with contextlib.suppress(exception.DatabaseUnreachable):
+            self.look_up()
+        self.proxy.mode = Mode.PASS
+        self.assertEqual(self.mapping.id, self.look_up().id)
+
+
+class SilentMariadb(_Silent):
+    kind = 'mariadb'
+
+
+class SilentPostgresql(_Silent):
+    kind = 'postgresql'
+
+
+del _Silent
+
+
+class Urls(tests_base.TestCase):
+    """What a driver is told, and which has precedence."""
+
+    def test_what_the_url_says(self) -> None:
+        url = session.with_limits(
+            sa.make_url('mysql+pymysql://n@db/x?read_timeout=7&connect_timeout=3'), 10, 30
+        )
+        self.assertEqual('7', url.query['read_timeout'])
+        self.assertEqual('3', url.query['connect_timeout'])
+        self.assertEqual('30', url.query['write_timeout'])
+        self.assertEqual(7, session.read_timeout_of(url, 30))
+
+    def test_what_is_no_number(self) -> None:
+        url = sa.make_url('mysql+pymysql://n@db/x?read_timeout=soon')
+        self.assertEqual(30, session.read_timeout_of(url, 30))
