@@ -3,11 +3,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+import io
 import math
 import pathlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 import warnings
 
+from nova_cellmap import private_files
 from nova_cellmap.cli import base
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def check(path: str) -> None:
 
     :raises: CommandError
     """
-    if pathlib.Path(path).suffix.lower() not in SUFFIXES:
+    if _suffix(path) not in SUFFIXES:
         raise base.CommandError(f'--plot {path}: the name has to end in {", ".join(SUFFIXES)}.')
     try:
         import matplotlib  # noqa: F401
@@ -57,6 +59,10 @@ def check(path: str) -> None:
         raise base.CommandError(
             "--plot needs matplotlib, which is not installed: pip install 'nova-cellmap[plot]'"
         ) from None
+
+
+def _suffix(path: str) -> str:
+    return pathlib.Path(path).suffix.lower()
 
 
 def draw(path: str, cells: Sequence[CellBar], projects: Sequence[ProjectBar]) -> None:
@@ -76,7 +82,9 @@ def draw(path: str, cells: Sequence[CellBar], projects: Sequence[ProjectBar]) ->
         # A character of a name that the font does not have is drawn as a box.
         warnings.filterwarnings('ignore', message='Glyph')
         try:
-            figure.savefig(path, dpi=120)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, dpi=120, format=_suffix(path).removeprefix('.'))
+            private_files.replace(path, drawn.getvalue())
         except (OSError, ValueError) as error:
             raise base.CommandError(f'--plot {path}: {error}') from None
 

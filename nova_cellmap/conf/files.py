@@ -6,6 +6,7 @@ locale's encoding. So each file is looked at before.
 """
 
 import argparse
+import codecs
 from collections.abc import Iterable, Mapping, Sequence
 import glob
 import itertools
@@ -120,6 +121,11 @@ def _text(name: str) -> str:
         raise cfg.ConfigFilesNotFoundError([name]) from None
     except OSError as error:
         raise ConfigurationError(f'{name}: {_reason(error)}') from None
+    if data.startswith(codecs.BOM_UTF8):
+        raise ConfigurationError(f'{name} begins with a byte order mark. Save it without one.')
+    if b'\0' in data:
+        line = data.count(b'\n', 0, data.index(b'\0')) + 1
+        raise ConfigurationError(f'{name}, line {line}: byte 0x00 is no text.')
     try:
         return data.decode('utf-8')
     except UnicodeDecodeError as error:

@@ -118,6 +118,14 @@ class Stats(base.TestCase):
             self.assertIn('--plot', self.assert_fails(64, *self.command, '--plot', path))
         self.assertEqual([self.config_file], list(self.folder.iterdir()))
 
+    def test_a_link_is_not_followed(self) -> None:
+        victim, path = self.folder / 'victim', self.folder / 'x.svg'
+        victim.write_text('precious')
+        path.symlink_to(victim)
+        self.assert_succeeds(*self.command, '--plot', str(path))
+        self.assertEqual('precious', victim.read_text())
+        self.assertIn('<svg', path.read_text())
+
     def test_64_where_matplotlib_is_missing(self) -> None:
         path = self.folder / 'cloud.png'
         with mock.patch.dict(sys.modules, {'matplotlib': None}):

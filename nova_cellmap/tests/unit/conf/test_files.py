@@ -78,6 +78,10 @@ class Reading(_Case):
         self.assertIn('line 2', self.refused())
         self.write(text, 'utf-16')
         self.assertIn('line 1', self.refused())
+        self.write(text, 'utf-8-sig')
+        self.assertIn('byte order mark', self.refused())
+        self.write(f'{text}connection = sqlite:///a\0b\n')
+        self.assertIn('line 4', self.refused())
         self.write(text)
         conf.new(config_files=[str(self.path)])
 
