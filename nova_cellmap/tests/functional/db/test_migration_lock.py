@@ -9,19 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import fixtures as base_fixtures
 import sqlalchemy as sa
 
-import nova_cellmap
 from nova_cellmap import exception
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import lease
 from nova_cellmap.db import migration
 from nova_cellmap.db import migration_lock
 from nova_cellmap.db import process
-from nova_cellmap.db import schema_change
 from nova_cellmap.tests import base
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import strict_cluster
@@ -175,20 +172,6 @@ class _Lock(_Case):
             versions = connection.exec_driver_sql('SELECT * FROM migrate_version').all()
         indexes = sorted(str(it['name']) for it in inspector.get_indexes('instance_mapping'))
         return inspector.get_table_names(), indexes, versions
-
-    def test_a_script_may_take_longer_than_other_statements(self) -> None:
-        nova_cellmap.configure(self.database.conf(read_timeout=1))
-        self.engine = db_engine.writer_engine()
-        sleep = {'mariadb': 'DO SLEEP(3)', 'postgresql': 'SELECT pg_sleep(3)'}[self.kind]
-        widen = schema_change.widen_id
-
-        def slow(connection: sa.Connection, column: sa.Column[Any]) -> None:
-            connection.exec_driver_sql(sleep)
-            widen(connection, column)
-
-        self.patch(schema_change, 'widen_id', slow)
-        self.sync()
-        self.assert_synced()
 
 
 class LockMariadb(_Lock, base.TestCase):
