@@ -98,7 +98,9 @@ _MYSQL: dict[int, Kind] = {
     # or a session that is being ended; 1152 to 1161 of the network.
     **_all(Kind.LOST, 0, 1047, 1053, 1079, 1180, 1184, 1927, 3169, 4031, *range(1152, 1162)),
     # Logins, databases, character sets and plugins that there are not.
-    **_all(Kind.UNUSABLE, 1044, 1045, 1049, 1115, 1129, 1130, 1251, 1275, 1524, 1698, 1820, 1862),
+    **_all(
+        Kind.UNUSABLE, 1044, 1045, 1046, 1049, 1115, 1129, 1130, 1251, 1275, 1524, 1698, 1820, 1862
+    ),
     **_all(Kind.UNUSABLE, 2019, 2026, 2054, 2059, 2061, 4151),
     **_all(Kind.LOCKED, 1020, 1205, 1213, 1412, 1614, 3572),
     **_all(Kind.CROWDED, 1040, 1203, 1226),

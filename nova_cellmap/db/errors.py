@@ -84,7 +84,8 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
     @event.listens_for(engine, 'handle_error', insert=True)
     def tell(context: sa.ExceptionContext) -> None:
         cause = context.original_exception
-        if context.is_pre_ping or isinstance(cause, DRIVER) or not isinstance(cause, Exception):
+        is_told = isinstance(cause, (DriverError, exception.CellMapError))
+        if context.is_pre_ping or is_told or not isinstance(cause, Exception):
             return
         error = context.sqlalchemy_exception or cause
         kind = kind_of(error)
@@ -203,10 +204,10 @@ def kind_of(error: BaseException) -> Kind:
     """Which kind an error is that a driver, SQLAlchemy or oslo.db raised."""
     if isinstance(error, DriverError):
         return error.kind
-    for known, kind in _KINDS:
-        if isinstance(error, known):
-            return kind
     wrapped, cause = _unwrapped(error)
+    for known, kind in _KINDS:
+        if isinstance(error, known) or isinstance(wrapped, known):
+            return kind
     if isinstance(wrapped, sa.exc.DBAPIError) or error_kinds.is_database_error(cause):
         kind = error_kinds.kind_of(cause)
         is_lost = isinstance(error, db_exc.DBConnectionError) or getattr(
@@ -283,15 +284,18 @@ def _said_by_database(cause: Any) -> str:
     if primary:
         return str(primary)
     if len(cause.args) > 1 and isinstance(cause.args[0], int):
-        number, text = cause.args[:2]
-        return f'{_QUOTED.sub("", str(text))} (error {number})'
+        number, text = cause.args[0], str(cause.args[1])
+        if number in _QUOTING:
+            text = _QUOTED.sub('...', text)
+        return f'{text} (error {number})'
     lines = [line.strip() for line in str(cause).splitlines()]
     shown = [line for line in lines if line and not line.startswith(_ROWS)]
     return '; '.join(shown) or type(cause).__name__
 
 
-# MySQL quotes from the statement, and values.
-_QUOTED = re.compile(r"( near|(?<=value)):? +'.*'(?= at line| for|$)", re.DOTALL)
+# MySQL quotes from the statement, and values, in whichever language.
+_QUOTING = (1064, 1149, 1265, 1292, 1366, 1411, 1525)
+_QUOTED = re.compile(r"'.*'", re.DOTALL)
 _ROWS = ('DETAIL', 'CONTEXT', 'HINT', 'LINE', 'STATEMENT', '^')
 
 

@@ -349,6 +349,8 @@ def writer(context: RequestContext) -> Iterator[None]:
     if in_transaction(context):
         yield
         return
+    # A connection is made for the first call, but a program that is not configured is told now.
+    _engine(engine.writer_engine)
     with changes.noted() as noted, contextlib.closing(_Writing(noted)) as writing:
         with _entered(context, writing):
             yield
@@ -486,6 +488,7 @@ def _repeat(
     """
     begun = time.monotonic()
     pauses: Iterator[float] = iter(()) if is_last else _pauses()
+    is_again = False
     while True:
         try:
             return attempt()
@@ -495,7 +498,9 @@ def _repeat(
             pause = next(pauses, None) if may_pass else None
             if pause is None or time.monotonic() - begun + pause > engine.call_timeout():
                 raise _translated(error) if doubt is None else _uncommitted(doubt.error) from error
-            LOG.warning('Trying again: %s', errors.reason(error))
+            if not is_again:
+                LOG.warning('Trying again: %s', errors.reason(error))
+            is_again = True
             time.sleep(pause)
 
 

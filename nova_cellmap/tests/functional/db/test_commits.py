@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import functools
+import types
 from typing import Any
 from unittest import mock
 
@@ -17,6 +18,8 @@ from nova_cellmap.db import transaction
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.objects.base import CellMapObject
+from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
@@ -343,6 +346,31 @@ class _Blocks(_Case):
             InstanceMapping.get_by_instance_uuid(self.context, uuid)
             self.proxy.cut()
             self.assertEqual(1, len(self.found(uuid)))
+
+
+class Conducted(_Case):
+    """Through a conductor on another process's side of a commit that is lost."""
+
+    kind = 'mariadb'
+
+    def setUp(self) -> None:
+        super().setUp()
+        database: Any = types.SimpleNamespace(url=self.proxy.url(self.database.url))
+        conductor = self.useFixture(fixtures.Conductor(database))
+        CellMapObject.indirection_api = conductor.api
+        self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
+
+    def test_what_can_be_told_is_told(self) -> None:
+        for _ in self.each_loss():
+            mapping = self.make_mapping()
+            found = InstanceMapping.get_by_instance_uuid(self.context, mapping.instance_uuid)
+            self.assertEqual(mapping.id, found.id)
+
+    def test_what_cannot_crosses_as_itself(self) -> None:
+        self.proxy.act(Mode.CUT_COMMIT)
+        error = self.assertRaises(exception.DatabaseOutcomeUnknown, self.make_mapping)
+        self.assertIn('may or may not', str(error))
+        self.proxy.act(Mode.PASS)
 
 
 def _on_servers(*suites: Any) -> None:

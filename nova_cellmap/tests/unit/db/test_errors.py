@@ -135,6 +135,7 @@ class Reasons(base.TestCase):
             _PostgresqlError(None, 'refused\nDETAIL:  Failing row contains (1, hush).\n'),
             _PostgresqlError(None, 'refused\nCONTEXT: COPY hush\nLINE 1: SELECT hush\n   ^'),
             pymysql.err.ProgrammingError(1064, "refused near 'x = 'hush'' at line 1"),
+            pymysql.err.ProgrammingError(1064, "Fehler bei 'x = 'hush'' in Zeile 1"),
             pymysql.err.DataError(1366, "Incorrect value: 'hush\n' for column `x`.`y` at row 1"),
             UnicodeEncodeError('latin-1', 'hush', 0, 1, 'x'),
             OSError('refused at mysql://nova:hush@host'),
@@ -190,6 +191,7 @@ class Watched(base.TestCase):
             (struct.error('unpack requires 4 bytes'), Kind.UNUSABLE),
             (UnicodeDecodeError('utf-8', b'x', 0, 1, 'x'), Kind.UNUSABLE),
             (OverflowError('x'), Kind.VALUE),
+            (sa.exc.DisconnectionError('x'), Kind.LOST),
         ):
             engine = self.engine()
             with errors.connect(engine) as connection:
@@ -199,7 +201,7 @@ class Watched(base.TestCase):
                     )
                 self.assertEqual((raised, kind), (error.inner_exception, error.kind))
                 # What may still come over it belongs to nobody.
-                self.assertEqual(kind is Kind.UNUSABLE, connection.invalidated)
+                self.assertEqual(kind is not Kind.VALUE, connection.invalidated)
 
     def test_others_errors_stay_as_they_are(self) -> None:
         for is_ours, made in ((False, sa.exc.OperationalError), (True, errors.DriverError)):
