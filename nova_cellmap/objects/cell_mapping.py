@@ -239,7 +239,7 @@ def check_urls(values: Mapping[str, Any], *, from_client: bool = False) -> None:
             name = 'transport_url'
             url.check_cell_transport(values[name], from_client=from_client)
     except url.InvalidURL as error:
-        raise exception.InvalidURL(reason=f'{name}: {error}') from None
+        raise exception.InvalidURL(reason=f'{name} of a cell: {error}') from None
 
 
 def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:

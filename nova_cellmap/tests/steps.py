@@ -202,20 +202,29 @@ def _is_one(kind: Any, value: Any, character: str) -> bool:
     raise NotImplementedError(kind)
 
 
+def _is_boundary(text: str, at: int) -> bool:
+    before, after = text[at - 1 : at] if at else '', text[at : at + 1]
+    word = _CLASSES[constants.CATEGORY_WORD]
+    return (bool(before) and word(before)) is not (bool(after) and word(after))
+
+
 _PLACES: dict[Any, Callable[[str, int], bool]] = {
     constants.AT_BEGINNING: lambda text, at: at == 0,
     constants.AT_BEGINNING_STRING: lambda text, at: at == 0,
+    constants.AT_BOUNDARY: _is_boundary,
     constants.AT_END_STRING: lambda text, at: at == len(text),
     constants.AT_END: lambda text, at: text[at:] in ('', '\n'),
 }
 
 
+def parts(pattern: re.Pattern[str]) -> list[str]:
+    """Texts that its parts take, in their order: runs of literals, a character of each class."""
+    return list(_texts(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)))
+
+
 def atoms(pattern: re.Pattern[str]) -> list[str]:
-    """Texts that its parts take: its runs of literals, and a character of each class."""
-    found: dict[str, None] = {}
-    for text in _texts(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE)):
-        found[text] = None
-    return list(found)
+    """The parts, and the characters of the runs, each once."""
+    return list(dict.fromkeys([each for part in parts(pattern) for each in (*part, part)]))
 
 
 def _texts(tree: Any) -> Iterator[str]:
@@ -223,7 +232,6 @@ def _texts(tree: Any) -> Iterator[str]:
     for kind, value in tree:
         if kind is constants.LITERAL:
             run += chr(value)
-            yield chr(value)
             continue
         if run:
             yield run

@@ -152,7 +152,7 @@ def _is_host(name: str) -> bool:
         return False
     try:
         name.encode('idna')
-    except UnicodeError:
+    except (UnicodeError, LookupError):
         return False
     return True
 

@@ -26,8 +26,8 @@ _ROOT = pathlib.Path(nova_cellmap.__file__).parent
 _ANYWHERE = frozenset({'search', 'findall', 'finditer', 'sub', 'subn', 'split'})
 _AT_BEGINNING = frozenset({'match', 'fullmatch'})
 # How often a piece of text is repeated; twice as often, and twice again.
-_SIZE = 20
-_STEPS_OF_A_CHARACTER = 500
+_SIZE = 12
+_STEPS_OF_A_CHARACTER = 200
 
 
 class _Use(NamedTuple):
@@ -57,35 +57,54 @@ def _calls_of_re(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
 
 def _found() -> tuple[list[_Use], list[str]]:
     """The patterns, and the places of calls of ``re`` that nothing can be said of."""
-    named: list[tuple[str, _Use]] = []
+    compiled: list[_Use] = []
     inline, untold = [], []
     called: dict[str, set[str]] = {}
     for path, tree in _sources():
-        names = {
-            id(node.value): target.id
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        once = {id(node) for node in _outside_of_functions(tree)}
         for call, function in _calls_of_re(tree):
             where = f'{path.relative_to(_ROOT)}:{call.lineno}'
             match call:
-                case ast.Call() if function == 'compile' and id(call) in names:
-                    name = names[id(call)]
-                    pattern = getattr(importlib.import_module(_module_of(path)), name)
-                    named.append((name, _Use(where, pattern, set())))
+                case ast.Call() if function == 'compile' and id(call) in once:
+                    continue
                 case ast.Call(args=[ast.Constant(value=str(text)), _], keywords=[]):
                     inline.append(_Use(where, re.compile(text), {function}))
                 case _ if function != 'escape':
                     untold.append(where)
+        if any(function == 'compile' for _, function in _calls_of_re(tree)):
+            module = importlib.import_module(_module_of(path))
+            for name, value in vars(module).items():
+                compiled += (_Use(f'{module.__name__}.{name}', it, set()) for it in _within(value))
         for node in ast.walk(tree):
             match node:
                 case ast.Attribute(value=ast.Name(id=name) | ast.Attribute(attr=name), attr=verb):
                     called.setdefault(name, set()).add(verb)
-    for name, use in named:
-        use.methods.update(called.get(name, set()) & (_ANYWHERE | _AT_BEGINNING))
-    return [*(use for _, use in named), *inline], untold
+    # One may be in several places.
+    compiled = list({id(use.pattern): use for use in reversed(compiled)}.values())
+    for use in compiled:
+        name = use.where.rpartition('.')[2]
+        use.methods.update(called.get(name, set()) & (_ANYWHERE | _AT_BEGINNING) or {'search'})
+    return [*compiled, *inline], untold
+
+
+def _outside_of_functions(tree: ast.AST) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from _outside_of_functions(node)
+
+
+def _within(value: object) -> Iterator[re.Pattern[str]]:
+    """The patterns that a value of a module is made of."""
+    match value:
+        case re.Pattern():
+            yield value
+        case tuple() | list() | set() | frozenset():
+            for each in value:
+                yield from _within(each)
+        case dict():
+            for each in value.values():
+                yield from _within(each)
 
 
 def _steps(pattern: re.Pattern[str], text: str, methods: set[str]) -> int:
@@ -99,12 +118,21 @@ def _steps(pattern: re.Pattern[str], text: str, methods: set[str]) -> int:
 
 def _attacks(pattern: re.Pattern[str]) -> Iterator[tuple[str, str, str]]:
     """What to begin with, to repeat, and to end with."""
-    atoms = steps.atoms(pattern)
-    pumps = [*atoms, *map(''.join, itertools.product(atoms, atoms))]
+    atoms, parts = steps.atoms(pattern), steps.parts(pattern)
     picked = random.Random(1)
-    for pump in picked.sample(pumps, min(len(pumps), 60)):
+    pairs = [*atoms, *map(''.join, itertools.product(atoms, atoms))]
+    rows = [
+        ''.join(parts[begin : begin + length])
+        for length in (2, 3, 4, 5)
+        for begin in range(len(parts) - length + 1)
+    ]
+    for pump in [pump for pumps in (pairs, rows) for pump in _sample(picked, pumps, 20)]:
         for end in ('', '\0'):
             yield picked.choice(['', *atoms]), pump, end
+
+
+def _sample(picked: random.Random, pumps: list[str], most: int) -> list[str]:
+    return picked.sample(pumps, min(len(pumps), most))
 
 
 def _grows(pattern: re.Pattern[str], methods: set[str]) -> str | None:
@@ -128,7 +156,7 @@ class Patterns(tests_base.TestCase):
             self.assertIsNone(_grows(use.pattern, use.methods), use.where)
 
     def test_each_can_be_told(self) -> None:
-        """A pattern is compiled once, under a name, or written out where it is used."""
+        """A pattern is compiled once, by its module, or written out where it is used."""
         self.assertEqual([], _UNTOLD)
 
     def test_what_does_not_is_found(self) -> None:
@@ -138,6 +166,7 @@ class Patterns(tests_base.TestCase):
             '(a+)+$',
             '(?:a|ab?)*c',
             r'(\d+)\.(\d+)*x',
+            "( near|(?<=value)):? +'.*'(?= at line| for|$)",
             '[ab]*[bc]*d',
         ):
             self.assertIsNotNone(_grows(re.compile(pattern), {'search'}), pattern)
