@@ -73,7 +73,7 @@ class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
     def _check(self, asked: dict[str, Any], context: dict[str, Any]) -> None:
         """:raises: RemoteCallRefused; PageTooLarge; oslo_messaging.RPCDispatcherError"""
         method, arguments = asked.get('method'), asked.get('args', {})
-        if method in _NOT_PARSED:
+        if type(method) is str and method in _NOT_PARSED:
             raise exception.RemoteCallRefused(what='a method', reason=_NOT_PARSED[method])
         version = asked.get('version', '1.0')
         if asked.get('namespace') != rpc.NAMESPACE or not _is_version(version):
@@ -103,8 +103,9 @@ def _is_version(version: Any) -> bool:
 
 
 def _named(asked: dict[str, Any]) -> Any:
-    arguments = asked.get('args', {})
-    return arguments.get('objmethod', asked.get('method'))
+    arguments = asked.get('args')
+    named = arguments.get('objmethod') if type(arguments) is dict else None
+    return named or asked.get('method')
 
 
 def _crossing(error: BaseException) -> Exception:

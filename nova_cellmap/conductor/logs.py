@@ -12,6 +12,8 @@ _MAX_LINE = 2000
 # One place in the code writes so many lines at once, and then one in so many seconds.
 BURST = 100
 SECONDS = 1.0
+# What a traceback counts for.
+_TRACEBACK = 10
 
 
 def shown(value: Any, most: int = _MAX_SHOWN) -> str:
@@ -33,7 +35,7 @@ class Bounded(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         with self._lock:
             place = self._places.setdefault((record.pathname, record.lineno), _Allowance())
-            left_out = place.take(time.monotonic())
+            left_out = place.take(time.monotonic(), _TRACEBACK if record.exc_info else 1)
         if left_out is None:
             return False
         more = f' ({left_out} more of these lines were left out)' if left_out else ''
@@ -49,14 +51,14 @@ class _Allowance:
         self._at = 0.0
         self._left_out = 0
 
-    def take(self, now: float) -> int | None:
-        """How many lines were left out before this one; None where it is left out as well."""
+    def take(self, now: float, lines: int) -> int | None:
+        """How many were left out before this one of so many lines; None: this one is as well."""
         self._lines = min(BURST, self._lines + (now - self._at) / SECONDS)
         self._at = now
-        if self._lines < 1:
+        if self._lines < lines:
             self._left_out += 1
             return None
-        self._lines -= 1
+        self._lines -= lines
         left_out, self._left_out = self._left_out, 0
         return left_out
 

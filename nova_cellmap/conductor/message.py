@@ -39,7 +39,7 @@ _TAIL = 16 * 1024
 _CONTEXT = '_context_'
 _TAKEN_NAMES = frozenset({'self', 'cls'})
 _ADDRESS = re.compile(
-    r'"(_msg_id|_reply_q|_unique_id)\\?": ?\\?"([\x21\x23-\x5b\x5d-\x7e]{1,210})'
+    r'"(_msg_id|_reply_q|_unique_id)\\?": ?\\?"([\x21\x23-\x5b\x5d-\x7e]{1,210})\\?"'
 )
 # In seconds: for how long a caller may ask to be told that its call goes on.
 _MAX_PATIENCE = 3600
