@@ -39,6 +39,8 @@ class Serializer(base.CellMapObjectSerializer):
             _refuse(name, f'it is no object of nova_cellmap: {type(error).__name__}, {error}')
         # A newer caller can set fields of its own on an object that it read from us.
         changes = objprim.get(f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.changes', ())
+        if not isinstance(changes, list | tuple) or not all(type(each) is str for each in changes):
+            _refuse(name, 'its changes are no names of fields')
         if unknown := set(changes) - set(obj.fields):
             _refuse(name, f'{", ".join(sorted(unknown))} of it is of a later release')
         return obj

@@ -447,7 +447,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """The mappings of any number of instances; those without one are left out."""
         listed = db_api.instance_mapping_list_by_instance_uuids(
             context,
-            map(fields.canonical_uuid, uuids),
+            _uuids('uuids', uuids),
             limit=limit,
             marker=_uuid_or_none(marker),
         )
@@ -500,7 +500,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """How many of these instances are a user's; what is queued for delete is not counted."""
         return db_api.instance_mapping_get_count_by_uuids_and_user(
             context,
-            map(fields.canonical_uuid, uuids),
+            _uuids('uuids', uuids),
             fields.required_text('user_id', user_id),
         )
 
@@ -524,9 +524,10 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
             ``'ids': {instance_uuid: id}``
         :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
         """
-        return db_api.instance_mapping_create_bulk(
-            context, [mapping.values_for_create() for mapping in mappings], with_ids=with_ids
-        )
+        values = [
+            _mapping(mapping).values_for_create() for mapping in _several('mappings', mappings)
+        ]
+        return db_api.instance_mapping_create_bulk(context, values, with_ids=with_ids)
 
     @classmethod
     @base.remotable
@@ -536,7 +537,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         :returns: how many there were
         """
         return db_api.instance_mapping_destroy_bulk(
-            context, map(fields.canonical_uuid, instance_uuids)
+            context, _uuids('instance_uuids', instance_uuids)
         )
 
     @classmethod
@@ -552,6 +553,25 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         make = InstanceMapping.from_columns
         place = db_api.MAPPING_COLUMNS.index('cell_uuid')
         return cls._of(context, [make(context, row, cells[row[place]]) for row in listed.rows])
+
+
+def _several(name: str, value: Any) -> Iterable[Any]:
+    """:raises: InvalidInput where it is not several things"""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise exception.InvalidInput(reason=f'{name} must be a list, not {type(value).__name__}')
+    return value
+
+
+def _uuids(name: str, value: Any) -> Iterable[str]:
+    return map(fields.canonical_uuid, _several(name, value))
+
+
+def _mapping(value: Any) -> InstanceMapping:
+    if not isinstance(value, InstanceMapping):
+        raise exception.InvalidInput(
+            reason=f'mappings must be InstanceMapping objects, not {type(value).__name__}'
+        )
+    return value
 
 
 def _is_cell_changed(stored: dict[str, Any]) -> bool:
