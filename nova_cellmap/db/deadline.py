@@ -28,7 +28,7 @@ _IDLE = 5
 _BYTES_RECEIVED = slice(128, 136)
 
 
-@dataclasses.dataclass(eq=False)
+@dataclasses.dataclass(eq=False, slots=True)
 class Watched:
     """Something that is under way.
 
@@ -123,9 +123,19 @@ _CALLS = (
 def _limited(call: Any, seconds: float) -> Any:
     @functools.wraps(call)
     def limited(asked: Any, *args: Any, **kwargs: Any) -> Any:
-        connection = getattr(asked, 'connection', asked)
-        with watching(seconds, connection=connection):
+        # As watching() does it, for a third of its time: each lookup comes by here.
+        watched = Watched(seconds, None, getattr(asked, 'connection', asked))
+        watched.ends_at = time.monotonic() + seconds
+        watcher = _watcher
+        watcher.add(watched)
+        try:
             return call(asked, *args, **kwargs)
+        except Exception as error:
+            if watched.reason and not isinstance(error, Overdue):
+                raise Overdue(watched.reason) from error
+            raise
+        finally:
+            watcher.remove(watched)
 
     return limited
 
@@ -168,28 +178,40 @@ class _Watcher:
         self._is_asleep = False
 
     def add(self, watched: Watched) -> None:
+        # To put something into a set, or to take it out, needs no lock.
+        self._all.add(watched)
+        if self._is_running and not self._is_asleep:
+            return
         with self._changed:
-            self._all.add(watched)
-            if not self._is_running:
-                threading.Thread(target=self._run, name='deadlines', daemon=True).start()
-                self._is_running = True
-            elif self._is_asleep:
+            if self._is_running:
                 self._changed.notify()
+                return
+            threading.Thread(target=self._run, name='deadlines', daemon=True).start()
+            self._is_running = True
 
     def remove(self, watched: Watched) -> None:
-        with self._changed:
-            self._all.discard(watched)
+        self._all.discard(watched)
+        if watched.reason or time.monotonic() > watched.ends_at:
+            # It may be under its hands: the connection is not to be closed, and its descriptor
+            # used by another, in the meantime.
+            with self._changed:
+                pass
 
     def _run(self) -> None:
         seen_at = time.monotonic()
         with self._changed:
             while True:
                 now = time.monotonic()
-                if self._all:
+                # A copy: others come and go.
+                for watched in self._all.copy():
                     seen_at = now
-                self._all -= {watched for watched in self._all if watched.look(now)}
-                # Whoever begins something need not wake the thread each time.
+                    if watched.look(now):
+                        self._all.discard(watched)
+                # Whoever begins something need not wake the thread each time, but has to where
+                # nothing was there after it had said so.
                 self._is_asleep = now - seen_at > _IDLE
+                if self._is_asleep and self._all:
+                    self._is_asleep = False
                 self._changed.wait(None if self._is_asleep else _TICK)
 
 
