@@ -240,7 +240,8 @@ def rows_of(
 @contextlib.contextmanager
 def _limited(connection: sa.Connection, most_bytes: int | None) -> Iterator[None]:
     raw = connection.connection.dbapi_connection
-    with deadline.watching(db_engine.conf().cells.read_timeout, most_bytes, raw):
+    usual = db_engine.conf().cells.read_timeout
+    with deadline.watching(session.read_timeout_of(connection.engine.url, usual), most_bytes, raw):
         yield
 
 
@@ -297,20 +298,9 @@ def _checked_url(cell: CellMapping) -> sa_url.URL:
         connection_url = url.parse_database(text)
     except url.InvalidURL as error:
         raise exception.CellUnreachable(cell=cell.identity, reason=str(error)) from None
-    _check_database_name(cell, connection_url)
     if connection_url.get_backend_name() == 'sqlite':
         _check_file(cell, connection_url.database)
     return connection_url
-
-
-def _check_database_name(cell: CellMapping, plain: sa_url.URL) -> None:
-    # MySQL would say so of the first statement only.
-    names = (plain.database, *(plain.query.get(name) for name in ('database', 'db')))
-    if plain.get_backend_name() in ('mysql', 'mariadb') and not any(names):
-        raise exception.CellUnreachable(
-            cell=cell.identity,
-            reason=f'{url.mask(cell.database_connection)} names no database, as in .../nova_cell1',
-        )
 
 
 def _check_file(cell: CellMapping, path: str | None) -> None:

@@ -190,8 +190,12 @@ def is_text(value: Any) -> bool:
 
 
 def is_not_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Whether a flag is not set, or NULL, be it a truth value or a number."""
-    return sa.func.coalesce(sa.cast(flag, sa.Integer), 0) == 0
+    """Whether a flag is not set, or NULL, be it a truth value or a number.
+
+    The text is of no type, so that a database takes it for one of the column's, and knows from
+    its statistics how many rows have it.
+    """
+    return sa.or_(flag.is_(None), flag.op('=', is_comparison=True)(sa.text("'0'")))
 
 
 def digits(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

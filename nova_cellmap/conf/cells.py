@@ -42,15 +42,15 @@ closed first; those that are in use are not. Give at least the number of cells."
         'connect_timeout',
         default=10,
         min=1,
-        help="For how many seconds a cell's database is waited for while connecting.",
+        help="""For how many seconds a cell's database is waited for while connecting. A URL that
+says ``connect_timeout`` itself has precedence.""",
     ),
     cfg.IntOpt(
         'read_timeout',
         default=60,
         min=1,
-        help="""For how many seconds a cell's database may keep silent during a statement or, with
-MySQL and MariaDB, while connecting. Then the connection is given up. On PostgreSQL that is
-so of its host alone: a statement may take as long as it takes.""",
+        help="""For how many seconds a statement in a cell's database may take, with its answer.
+Then the connection is given up. A URL that says ``read_timeout`` itself has precedence.""",
     ),
     cfg.ListOpt(
         'more_url_parameters',

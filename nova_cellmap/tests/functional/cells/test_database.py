@@ -32,7 +32,7 @@ class _Case(cells_base.TestCase):
 
     def count(self, cell: CellMapping, table: str = 'instances') -> int:
         with database.connect(cell) as reader:
-            query = sa.select(sa.text('id')).select_from(sa.table(table))
+            query = sa.select(sa.column('id', sa.Integer)).select_from(sa.table(table))
             return len(reader.rows(query, 100))
 
 
