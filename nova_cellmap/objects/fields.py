@@ -12,6 +12,7 @@ from oslo_utils import strutils
 from oslo_versionedobjects import fields
 
 from nova_cellmap import exception
+from nova_cellmap import text
 from nova_cellmap import url
 from nova_cellmap import uuids
 
@@ -39,7 +40,7 @@ def required_text(name: str, value: Any) -> str:
     :raises: InvalidInput
     """
     if not isinstance(value, str):
-        raise exception.InvalidInput(reason=f'{name} must be text, not {value!r}')
+        raise exception.InvalidInput(reason=f'{name} must be text, not {text.shown(value)}')
     return value
 
 
@@ -52,7 +53,7 @@ class UUID(fields.UUID):
             return value
         found = uuids.canonical(str(value))
         if found is None:
-            raise ValueError(f'{attr}: {value!r} is not a uuid')
+            raise ValueError(f'{attr}: {text.shown(value)} is not a uuid')
         return found
 
 
@@ -64,12 +65,12 @@ class Text(fields.String):
         self.max_length = max_length
 
     def coerce(self, obj: Any, attr: str, value: Any) -> str:
-        text: str = super().coerce(obj, attr, value)
-        if '\0' in text or not _is_encodable(text):
+        coerced: str = super().coerce(obj, attr, value)
+        if '\0' in coerced or not _is_encodable(coerced):
             raise ValueError(f'{attr}: holds a character that no database can keep')
-        if self.max_length is not None and len(text) > self.max_length:
+        if self.max_length is not None and len(coerced) > self.max_length:
             raise ValueError(f'{attr}: longer than {self.max_length} characters')
-        return text
+        return coerced
 
 
 class URL(Text):
@@ -87,7 +88,7 @@ class Integer(fields.Integer):
         try:
             return int(value)
         except OverflowError:
-            raise ValueError(f'{attr}: {value!r} is no whole number') from None
+            raise ValueError(f'{attr}: {text.shown(value)} is no whole number') from None
 
 
 class Boolean(fields.Boolean):
@@ -98,7 +99,7 @@ class Boolean(fields.Boolean):
         try:
             return bool(strutils.bool_from_string(value, strict=True))
         except ValueError:
-            raise ValueError(f'{attr}: {value!r} is neither true nor false') from None
+            raise ValueError(f'{attr}: {text.shown(value)} is neither true nor false') from None
 
 
 class DateTime(fields.DateTime):
@@ -122,9 +123,9 @@ class DateTime(fields.DateTime):
 _TIME_WIDTH = len('YYYY-MM-DDTHH:MM:SSZ')
 
 
-def _is_encodable(text: str) -> bool:
+def _is_encodable(value: str) -> bool:
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
         return False
     return True
