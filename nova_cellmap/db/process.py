@@ -23,7 +23,8 @@ def is_gone(identity: str) -> bool:
     pid, _, started = process.partition('/')
     if not started or not kernel or kernel != _kernel() or not pid.isdecimal():
         return False
-    return _started(int(pid)) != started
+    now = _started(int(pid))
+    return now != started if now is not None else not _is_there(int(pid))
 
 
 def _kernel() -> str:
@@ -36,7 +37,7 @@ def _kernel() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When the process of that id began, in the kernel's ticks; None where there is none."""
+    """When the process of that id began, in the kernel's ticks; None where it is not seen."""
     try:
         stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
     except OSError:
@@ -44,4 +45,15 @@ def _started(pid: int) -> str | None:
     # Behind the program's name, which may have spaces and parentheses.
     fields = stat.rpartition(')')[2].split()
     # One that has ended and was not waited for yet is a zombie.
-    return None if fields[0] in 'ZX' else fields[19]
+    return '' if fields[0] in 'ZX' else fields[19]
+
+
+def _is_there(pid: int) -> bool:
+    """Whether there is a process of that id: another user's may be hidden in /proc."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -298,6 +298,16 @@ class Processes(base.TestCase):
         kernel, pid, _ = process.identity().split('/')
         self.assertTrue(process.is_gone(f'{kernel}/{pid}/1'))
 
+    def test_one_that_is_hidden_is_there(self) -> None:
+        """As /proc is mounted with hidepid, another user's is."""
+        self.useFixture(
+            base_fixtures.MonkeyPatch(f'{process.__name__}._started', lambda pid: None)
+        )
+        kernel = process.identity().partition('/')[0]
+        self.assertFalse(process.is_gone(f'{kernel}/{os.getpid()}/1'))
+        self.assertFalse(process.is_gone(f'{kernel}/1/1'))
+        self.assertTrue(process.is_gone(f'{kernel}/{2**22 + 1}/1'))
+
     def test_where_nobody_can_tell(self) -> None:
         kernel, pid, started = process.identity().split('/')
         for said in (
