@@ -159,6 +159,10 @@ class _Seen:
         return self.written_at < other.written_at
 
 
+# More blocks in a row in a place that seems old, and none in the newer one, say that it is not.
+_DOUBTS = 3
+
+
 class Cache:
     """The connections of a process."""
 
@@ -169,6 +173,8 @@ class Cache:
         # The one that was used last is the last.
         self._kept: collections.OrderedDict[Place, Connections] = collections.OrderedDict()
         self._seen: dict[str, _Seen] = {}
+        # How often in a row each was somewhere else by a mapping that seemed older.
+        self._doubted: collections.Counter[str] = collections.Counter()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -232,7 +238,7 @@ class Cache:
         before = self._seen.get(uuid)
         # Whoever holds a mapping from before the URL was changed is led to the old place, but
         # the next one will not find it open.
-        is_outdated = before is not None and seen.is_older_than(before)
+        is_outdated = self._is_outdated(seen, before, uuid)
         if before is not None and before.place != seen.place and not is_outdated:
             unneeded += self._move_away(uuid)
         connections = self._kept.get(seen.place)
@@ -243,6 +249,15 @@ class Cache:
             self._seen[uuid] = seen
             connections.cells.add(uuid)
         return connections
+
+    def _is_outdated(self, seen: _Seen, before: _Seen | None, uuid: str) -> bool:
+        if before is None or not seen.is_older_than(before):
+            self._doubted.pop(uuid, None)
+            return False
+        # Times are of those who wrote, and one's clock may be wrong: where nobody knows of the
+        # newer place any more, it was.
+        self._doubted[uuid] += 1
+        return self._doubted[uuid] <= _DOUBTS
 
     def _touch(self, connections: Connections) -> None:
         connections.used_at = time.monotonic()

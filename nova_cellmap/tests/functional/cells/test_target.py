@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from concurrent import futures
 import contextlib
+import datetime
 import os
 import threading
 import time
@@ -297,6 +298,18 @@ class Kept(_Case):
             self.assertIs(database, context.cell.database)
         self.assertEqual(1, target.count_open())
         servers.wait_for_no_connections_to(self.nova)
+
+    def test_a_clock_that_is_ahead_costs_no_connection_for_each_call(self) -> None:
+        cell, later = self.move(self.new_nova()), self.move(self.nova)
+        assert later.updated_at is not None
+        cell.updated_at = later.updated_at + datetime.timedelta(hours=1)
+        self.uuids(cell)
+        databases = []
+        for _ in range(8):
+            with self.in_cell(later) as context:
+                databases.append(context.cell.database)
+        self.assertEqual(1, len({id(database) for database in databases[-4:]}))
+        self.assertEqual(1, target.count_open())
 
     def test_a_cell_that_moves_back_is_where_it_was(self) -> None:
         expected, other = nova_cell.add(self.nova), self.new_nova()
