@@ -203,6 +203,42 @@ class _OneMapping(_Case):
         return engine
 
 
+class _OnTheWay(_Case):
+    """Silence in place of an answer to the commit."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.mappings = [self.make_mapping(cell_mapping=self.cells[0]) for _ in range(2)]
+        self.use_proxy(read_timeout=1, connect_timeout=2, call_timeout=3)
+
+    def calls(self) -> list[Callable[[], Any]]:
+        saved, destroyed = self.mappings
+        saved.cell_mapping = self.cells[1]
+        return [self.make_mapping, saved.save, destroyed.destroy]
+
+    def test_of_what_was_made(self) -> None:
+        for call in self.calls():
+            self.proxy.act(Mode.HOLE_COMMITTED, times=1)
+            call()
+        self.assertEqual(2, len(api.instance_mapping_get_all(self.context)))
+
+    def test_of_what_is_still_to_be_made(self) -> None:
+        """The transaction is open on the server: it could be made at any time."""
+        for call in self.calls():
+            self.proxy.act(Mode.HOLE_AT_COMMIT, times=1)
+            self.assertRaises(exception.DatabaseOutcomeUnknown, call)
+            self.proxy.cut()
+        found = api.instance_mapping_get_all(self.context)
+        self.assertEqual([self.cells[0].uuid] * 2, [row['cell_uuid'] for row in found])
+
+    def test_of_what_the_server_gives_up_meanwhile(self) -> None:
+        for call in self.calls():
+            self.proxy.act(Mode.HOLE_AT_COMMIT, times=1)
+            with self.meanwhile(self.proxy.cut):
+                call()
+        self.assertEqual(2, len(api.instance_mapping_get_all(self.context)))
+
+
 class _ManyMappings(_Case):
     def test_create_bulk(self) -> None:
         for _ in self.each_loss():
@@ -380,5 +416,5 @@ def _on_servers(*suites: Any) -> None:
             globals()[name] = type(suite)(name, (suite,), {'kind': kind, '__module__': __name__})
 
 
-_on_servers(_OneMapping, _ManyMappings, _Cells, _Blocks)
-del _OneMapping, _ManyMappings, _Cells, _Blocks
+_on_servers(_OneMapping, _OnTheWay, _ManyMappings, _Cells, _Blocks)
+del _OneMapping, _OnTheWay, _ManyMappings, _Cells, _Blocks
