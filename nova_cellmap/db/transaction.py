@@ -195,6 +195,7 @@ class _Writing:
         self._is_direct = is_direct
         self._connection: sa.Connection | None = None
         self._is_untouched = True
+        self._is_lost = False
 
     @property
     def own(self) -> 'Connected':
@@ -232,10 +233,13 @@ class _Writing:
 
         def attempt() -> _T:
             try:
-                return function(self, *args, **kwargs)
-            except errors.DRIVER:
+                with self._savepoint():
+                    return function(self, *args, **kwargs)
+            except errors.DRIVER as error:
                 if self._is_untouched:
                     self.close()
+                elif errors.kind_of(error) is Kind.LOST:
+                    self._is_lost = True
                 raise
 
         try:
@@ -243,10 +247,21 @@ class _Writing:
         finally:
             self._is_untouched = False
 
+    def _savepoint(self) -> contextlib.AbstractContextManager[Any]:
+        """A block that PostgreSQL takes back alone where it fails.
+
+        Else it would take back all of the transaction, at a commit that says nothing of it.
+        """
+        if engine.writer_engine().dialect.name != 'postgresql':
+            return contextlib.nullcontext()
+        return self.connection.begin_nested()
+
     def commit(self) -> None:
         """:raises: one of ``errors.DRIVER``; ``noted.is_committing`` tells what it says"""
         if self._connection is None:
             return
+        if self._is_lost:
+            raise errors.as_driver_error(sa.exc.DisconnectionError('the connection was lost'))
         self.noted.is_committing = True
         try:
             self._connection.commit()

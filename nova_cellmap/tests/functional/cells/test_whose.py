@@ -211,6 +211,33 @@ class Blocks(base.TestCase):
                         raise error
         self.assertEqual({}, transaction._blocks)
 
+    def test_who_catches_an_error_in_a_block_goes_on(self) -> None:
+        existing = self.make_mapping(project_id='zero')
+        with api.writer(self.context):
+            self.make_mapping(project_id='one')
+            for failing, error in (
+                (
+                    lambda: self.make_mapping(instance_uuid=existing.instance_uuid),
+                    exception.InstanceMappingExists,
+                ),
+                (
+                    lambda: self.make_mapping(cell_uuid=base.new_uuid()),
+                    exception.CellMappingNotFound,
+                ),
+                (
+                    lambda: api.instance_mapping_get_all(self.context, project_id='\ud800'),
+                    exception.InvalidInput,
+                ),
+            ):
+                self.assertRaises(error, failing)
+            self.make_mapping(project_id='two')
+            self.assertRaises(
+                exception.InstanceMappingExists,
+                self.make_mapping,
+                instance_uuid=existing.instance_uuid,
+            )
+        self.assertEqual(['one', 'two', 'zero'], self.names())
+
     def test_an_empty_block_asks_nothing(self) -> None:
         with api.writer(self.context), api.reader(self.context):
             """Nothing."""

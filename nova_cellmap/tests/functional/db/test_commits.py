@@ -373,6 +373,20 @@ class _Blocks(_Case):
         self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
         self.assertEqual('user', self.found(uuid)[0]['user_id'])
 
+    def test_a_block_whose_lost_connection_was_not_minded_ends(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.make_mapping(instance_uuid=uuid)
+                self.proxy.cut()
+                for _ in range(2):
+                    self.assertRaises(exception.DatabaseUnreachable, self.make_mapping)
+
+        error = self.assertRaises(exception.DatabaseUnreachable, work)
+        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
+        self.assertEqual([], self.found(uuid))
+
     def test_a_block_that_reads_connects_again(self) -> None:
         uuid = self.make_mapping().instance_uuid
         self.proxy.cut()
