@@ -276,7 +276,7 @@ class Small(tests_base.TestCase):
         self.addCleanup(classes.pop, _OfOneField.obj_name())
 
     def test_it_goes_the_short_ways_as_others_do(self) -> None:
-        for values in ({'name': 'x'}, {'name': None}, {}):
+        for values in ({'name': 'xyz'}, {'name': 'x'}, {'name': None}, {}):
             obj = _OfOneField(**values)
             primitive = obj.obj_to_primitive()
             self.assertEqual(by_library(obj.obj_to_primitive), outcome(obj.obj_to_primitive))
