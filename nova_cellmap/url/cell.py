@@ -129,6 +129,8 @@ def _server_problem(
     if '@' in host:
         # SQLAlchemy takes it, but it would be looked up as the name of a host.
         return 'an @ in its username or password has to be quoted as %40'
+    if not _is_port(parsed.port):
+        return 'its port is out of range'
     if dialect == 'postgresql':
         is_socket = host.startswith(('/', '%2F', '%2f'))
         names = host.split(',')
@@ -144,6 +146,10 @@ def _server_problem(
     if not is_socket and not all(map(_is_host, names)):
         return f'{text.shown(host)} is no name of a host'
     return None
+
+
+def _is_port(port: int | None) -> bool:
+    return port is None or 0 < port < 2**16
 
 
 def _is_host(name: str) -> bool:
@@ -176,6 +182,8 @@ def _queue_problem(url: str, from_client: bool) -> _Problem:
     drivers = _queue_drivers()
     if parsed.transport not in drivers:
         return f'oslo.messaging has no driver {parsed.transport:.60}: it has {", ".join(drivers)}'
+    if not all(_is_port(host.port) for host in parsed.hosts):
+        return 'a port is out of range'
     options = _options(_GROUPS.get(parsed.transport, ''))
     for name, value in parsed.query.items():
         if name not in options:

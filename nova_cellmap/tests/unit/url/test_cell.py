@@ -6,6 +6,7 @@ from typing import Any
 import fixtures
 import hypothesis
 from hypothesis import strategies as st
+import sqlalchemy as sa
 
 from nova_cellmap import url
 from nova_cellmap.tests import base as tests_base
@@ -79,6 +80,7 @@ class Databases(_Case):
         self.assert_no_database('names no database', 'mysql+pymysql://u:s3cret@h')
         self.assert_no_database('no name of a host', 'mysql+pymysql://u:s3cret@a..b/x')
         self.assert_no_database('no name of a host', f'mysql://u:s3cret@{"a" * 300}/x')
+        self.assert_no_database('port is out', 'mysql+pymysql://u:s3cret@h:65536/x')
         self.assert_no_database('PyMySQL cannot send', 'mysql+pymysql://u:s3cret%E2%98%81@h/x')
         self.assert_no_database('4096', f'sqlite:////{"x" * 4096}')
 
@@ -206,6 +208,23 @@ class Databases(_Case):
                     self.assertLess(len(str(error)), 10_000)
 
 
+class Rendered(tests_base.TestCase):
+    """What is checked is what a driver is told, although the URL is put together again."""
+
+    @hypothesis.given(st.sampled_from(('%3F', '%26', '%3D', '%23', '%2F', '%40', '%3A', '%25')))
+    @hypothesis.settings(deadline=None)
+    def test_what_is_quoted_stays_quoted(self, mark: str) -> None:
+        for text in (
+            f'mysql+pymysql://u:p@h/x{mark}local_infile=1',
+            f'mysql+pymysql://u{mark}a:p{mark}local_infile=1@h/x',
+            f'mysql+pymysql://u:p@h/x?ssl_ca=a{mark}local_infile{mark}1',
+            f'postgresql+psycopg2://u:p@h/x{mark}service=a',
+        ):
+            parsed = sa.make_url(text)
+            again = sa.make_url(parsed.render_as_string(hide_password=False))
+            self.assertEqual(parsed, again)
+
+
 class Queues(_Case):
     def test_usual_ones(self) -> None:
         for text in (
@@ -226,6 +245,7 @@ class Queues(_Case):
             'nosuch://u:s3cret@h/': 'no driver nosuch',
             'http://u:s3cret@h/': 'no driver http',
             'rabbit://u:s3cret@h:port/': 'cannot be parsed',
+            'rabbit://h1:1,h2:65536/': 'port is out',
             'rabbit://h/?nosuch=1': 'nosuch',
             'rabbit://h/?transport_url=x': 'transport_url',
             'rabbit://h/?heartbeat_rate=x': 'heartbeat_rate cannot have that value',
