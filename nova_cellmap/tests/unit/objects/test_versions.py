@@ -153,6 +153,20 @@ class Shapes(tests_base.TestCase):
         [shown] = data(members.obj_to_primitive('1.4', manifest))['objects']
         self.assertEqual(_CELL_1_0, set(data(data(shown)['cell_mapping'])))
 
+    def test_each_version_of_a_list_says_that_of_its_members(self) -> None:
+        for cls, member in (
+            (objects.InstanceMappingList, objects.InstanceMapping),
+            (objects.CellMappingList, objects.CellMapping),
+        ):
+            minor = int(cls.VERSION.split('.')[1])
+            said = cls.child_versions
+            self.assertEqual([f'1.{number}' for number in range(minor + 1)], list(said))
+            self.assertEqual(member.VERSION, said[cls.VERSION])
+
+    def test_a_mapping_says_the_version_of_its_cell(self) -> None:
+        said = objects.InstanceMapping.obj_relationships['cell_mapping']
+        self.assertEqual(objects.CellMapping.VERSION, said[-1][1])
+
     def test_version_1_0_does_not_hear_of_a_mapping_to_no_cell(self) -> None:
         mapping = whole_mapping(cell_mapping=None)
         self.assertEqual(_MAPPING_1_0 - {'cell_uuid'}, set(data(mapping.obj_to_primitive('1.0'))))
