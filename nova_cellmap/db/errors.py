@@ -91,9 +91,8 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
         kind = kind_of(error)
         if context.is_disconnect and kind is Kind.REFUSED:
             kind = Kind.LOST
-        elif context.connection is None and kind in (Kind.REFUSED, Kind.SCHEMA, Kind.VALUE):
-            # It was not asked for anything yet.
-            kind = Kind.UNUSABLE
+        if context.connection is None:
+            kind = _while_connecting(kind)
         if isinstance(error, sa.exc.DBAPIError) and (not is_ours or kind in _OSLO_DBS):
             return
         is_of_protocol = kind is Kind.UNUSABLE and not isinstance(error, sa.exc.DBAPIError)
@@ -141,8 +140,13 @@ def unconnected(error: Exception) -> Exception:
     if isinstance(error, DRIVER):
         return error
     if error_kinds.is_database_error(error):
-        return as_driver_error(error)
+        return as_driver_error(error, _while_connecting(kind_of(error)))
     return _unconnected(error, {})
+
+
+def _while_connecting(kind: Kind) -> Kind:
+    # It was not asked for anything yet.
+    return Kind.UNUSABLE if kind in (Kind.REFUSED, Kind.SCHEMA, Kind.VALUE) else kind
 
 
 def of_driver(error: Exception, dialect: Any) -> DriverError:
