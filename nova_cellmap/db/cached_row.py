@@ -5,8 +5,8 @@ Whoever reaches a memcached server can put anything there. What is no row such a
 has is none: the database is asked.
 """
 
-from collections.abc import Callable
 import datetime
+import itertools
 import json
 import re
 from typing import Any
@@ -24,7 +24,22 @@ _COLUMNS = tuple(column.name for column in models.instance_mapping.columns)
 _TIMES = ('created_at', 'updated_at')
 _UUID = re.compile(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 _LONGEST_TEXT = 255
-_LONGEST_TIME = len('2024-01-01T00:00:00.000000')
+_TIME = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?')
+# Drivers that know no booleans answer numbers.
+_FLAGS = (False, True, None)
+_NONE = type(None)
+# Of a column's values in JSON.
+_TYPES_OF: dict[str, tuple[type, ...]] = {
+    'created_at': (str, _NONE),
+    'updated_at': (str, _NONE),
+    'id': (int,),
+    'instance_uuid': (str,),
+    'cell_uuid': (str, _NONE),
+    'project_id': (str,),
+    'queued_for_delete': (bool, int, _NONE),
+    'user_id': (str, _NONE),
+}
+_TYPES = frozenset(itertools.product(*(_TYPES_OF[name] for name in _COLUMNS)))
 _GREATEST_ID = 2**63 - 1
 
 
@@ -47,54 +62,31 @@ def unpacked(item: bytes, instance_uuid: str) -> Row | None:
         values = json.loads(item[len(VERSION) :])
     except (ValueError, RecursionError):
         return None
-    if type(values) is not list or len(values) != len(_COLUMNS):
+    if type(values) is not list or tuple(map(type, values)) not in _TYPES:
         return None
-    row = dict(zip(_COLUMNS, values, strict=True))
-    if row['instance_uuid'] != instance_uuid:
-        return None
-    for name, is_right in _RIGHT:
-        if not is_right(row[name]):
-            return None
+    row: Row = dict(zip(_COLUMNS, values, strict=True))
+    cell_uuid, user_id = row['cell_uuid'], row['user_id']
+    is_right = (
+        row['instance_uuid'] == instance_uuid
+        and 0 < row['id'] <= _GREATEST_ID
+        and (cell_uuid is None or _UUID.fullmatch(cell_uuid) is not None)
+        and _is_text(row['project_id'])
+        and (user_id is None or _is_text(user_id))
+        and row['queued_for_delete'] in _FLAGS
+    )
     try:
-        row.update((name, _as_time(row[name])) for name in _TIMES)
+        for name in _TIMES:
+            row[name] = _as_time(row[name])
     except ValueError:
         return None
-    return row
+    return row if is_right else None
 
 
-def _is_id(value: object) -> bool:
-    return type(value) is int and 0 < value <= _GREATEST_ID
-
-
-def _is_text(value: object) -> bool:
-    if type(value) is not str or len(value) > _LONGEST_TEXT or '\0' in value:
+def _is_text(value: str) -> bool:
+    if len(value) > _LONGEST_TEXT or '\0' in value:
         return False
     # Half of a pair of surrogates can be nowhere else.
     return value.isascii() or not any('\ud800' <= each <= '\udfff' for each in value)
-
-
-def _is_flag(value: object) -> bool:
-    # Drivers that know no booleans answer numbers.
-    return value is None or type(value) is bool or (type(value) is int and value in (0, 1))
-
-
-def _is_time(value: object) -> bool:
-    return value is None or (type(value) is str and len(value) <= _LONGEST_TIME)
-
-
-def _or_none(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or is_right(value)
-
-
-_RIGHT: tuple[tuple[str, Callable[[object], bool]], ...] = (
-    ('id', _is_id),
-    ('cell_uuid', _or_none(is_uuid)),
-    ('project_id', _is_text),
-    ('user_id', _or_none(_is_text)),
-    ('queued_for_delete', _is_flag),
-    ('created_at', _is_time),
-    ('updated_at', _is_time),
-)
 
 
 def _as_text(time: datetime.datetime | None) -> str | None:
@@ -105,7 +97,6 @@ def _as_time(text: str | None) -> datetime.datetime | None:
     """:raises ValueError: where it is none, or says more than a column has"""
     if text is None:
         return None
-    time = datetime.datetime.fromisoformat(text)
-    if time.isoformat() != text or time.tzinfo is not None:
+    if not _TIME.fullmatch(text):
         raise ValueError(text)
-    return time
+    return datetime.datetime.fromisoformat(text)
