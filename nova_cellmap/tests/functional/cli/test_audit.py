@@ -134,27 +134,27 @@ class OutputSqlite(_Case):
         self.assertEqual(
             {
                 'status': 1,
-                'instances': 7,
+                'instances': 8,
                 'mappings': 5,
-                'problems': 7,
-                'left': 2,
+                'problems': 8,
+                'left': 3,
                 'other_cells_not_read': {},
             },
             summary,
         )
         self.assertEqual(dict.fromkeys(sorted(_PROBLEMS), 1), first['problems'])
-        self.assertEqual((5, 2, None), (first['mended'], first['left'], first['error']))
+        self.assertEqual((5, 3, None), (first['mended'], first['left'], first['error']))
         self.assertEqual(
             ('cell2', 1, {}), (second['cell_name'], second['instances'], second['problems'])
         )
-        for word in ('cell1', 'cell2', '2 problems left', '1 duplicate'):
+        for word in ('cell1', 'cell2', '3 problems left', '1 duplicate'):
             self.assertIn(word, err)
 
     def test_quiet_prints_the_rows_alone(self) -> None:
         self.break_all()
         outcome = self.assert_ends(1, self.call('-q', *self.command, '-f', 'value'))
         self.assertEqual('', outcome.err)
-        self.assertEqual(7, len(outcome.out.splitlines()))
+        self.assertEqual(8, len(outcome.out.splitlines()))
 
     def test_64_where_a_number_is_none(self) -> None:
         for option in ('--batch-size', '--sleep'):
