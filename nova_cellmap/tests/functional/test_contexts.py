@@ -7,18 +7,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import fixtures
 from nova_cellmap import objects
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
-from nova_cellmap.conductor import rpcapi
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
-from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
-from nova_cellmap.tests.functional.conductor import base as conductor_base
 from nova_cellmap.tests.unit import test_context
 
 URLS = {'transport_url': 'none:///', 'database_connection': 'none:///'}
@@ -179,13 +177,11 @@ class ObjectsSqlite(base.TestCase):
 
 
 class ObjectsConductorSqlite(ObjectsSqlite):
-    """Through a conductor, by RabbitMQ."""
+    """Through a conductor in this process: all that would travel does."""
 
     def setUp(self) -> None:
         super().setUp()
-        here = conductor_base.here()
-        CellMapObject.indirection_api = rpcapi.ConductorAPI(here.caller, 1000)
-        self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
+        self.useFixture(fixtures.Conductor(cells='full', cells_writable=True))
 
 
 class CellsSqlite(cells_base.TestCase):
