@@ -486,6 +486,16 @@ class Check(tests_base.TestCase):
                 raw = f'{name}://u:s3cret@h/x'
                 self.assert_invalid(f'package {package},', 'check_database', raw)
 
+    def test_postgresql_alone_means_the_driver_that_is_installed(self) -> None:
+        # To SQLAlchemy 2.1 it means psycopg, to 2.0 psycopg2.
+        with mock.patch.dict('sys.modules', {'psycopg': None}):
+            parsed = url.parse_database('postgresql://u:s3cret@h/x')
+            self.assertEqual('postgresql+psycopg2', parsed.drivername)
+            self.assertEqual('s3cret', parsed.password)
+        with mock.patch.dict('sys.modules', {'psycopg': None, 'psycopg2': None}):
+            raw = 'postgresql://u:s3cret@h/x'
+            self.assert_invalid('package psycopg2-binary,', 'check_database', raw)
+
     def test_good_transports(self) -> None:
         for raw in ('rabbit://', RABBIT, 'fake:///', 'kafka://[::1]:9092', 'rabbit://u:%2F@h//'):
             url.check_transport(raw)
