@@ -82,7 +82,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def run_beside(servers: list[str], arguments: list[str]) -> None:
     """Begin again, as the command of tools/servers.py."""
     only = [word for name in servers for word in ('--only', name)]
-    program = [sys.executable, str(common.ROOT / 'tools' / 'servers.py'), 'run', *only]
+    program = [
+        sys.executable,
+        str(common.ROOT / 'tools' / 'servers.py'),
+        'run',
+        '--usual-defaults',
+        *only,
+    ]
     os.execv(sys.executable, [*program, '--', sys.executable, '-m', 'benchmarks', *arguments])
 
 

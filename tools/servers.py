@@ -228,8 +228,8 @@ class MariaDB(Database):
 
     def _prepare(self) -> None:
         super()._prepare()
-        variables = ', '.join(f'GLOBAL {name} = {it}' for name, it in self.ODD_VARIABLES.items())
-        (self.folder / 'init.sql').write_text(f'SET {variables};\n')
+        statements = [f'SET GLOBAL {name} = {it};\n' for name, it in self.ODD_VARIABLES.items()]
+        (self.folder / 'init.sql').write_text(''.join(statements))
 
     def serve_command(self) -> list[str]:
         return [
@@ -275,6 +275,8 @@ class PostgreSQL(Database):
         'bytea_output': 'escape',
         'client_encoding': 'LATIN1',
     }
+    # Words in the order of people: 'a' before 'B', and hyphens count last.
+    ODD_ORDER: ClassVar = ['--locale-provider=icu', '--icu-locale=en-US-u-ka-shifted']
     # Killed outright, it would leave its shared memory behind.
     stop_signal = signal.SIGQUIT
 
@@ -284,9 +286,7 @@ class PostgreSQL(Database):
 
     def create_command(self) -> list[str]:
         login = ['--auth=trust', '--username=postgres']
-        # Words in the order of people: 'a' before 'B', and hyphens count last.
-        order = ['--locale-provider=icu', '--icu-locale=en-US-u-ka-shifted']
-        text = ['--encoding=UTF8', '--locale=C', *order]
+        text = ['--encoding=UTF8', '--locale=C', *self.ODD_ORDER]
         return [self.program('initdb'), *login, *text, '--no-sync', f'{self.folder}/data']
 
     def serve_command(self) -> list[str]:
@@ -503,19 +503,33 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: list[str]) -> tuple[list[str], list[str]]:
     parser = argparse.ArgumentParser(
         description=(__doc__ or '').split('\n', maxsplit=1)[0],
-        usage='%(prog)s run [--only SERVER] ... -- COMMAND [ARGUMENT ...]',
+        usage='%(prog)s run [--only SERVER] ... [--usual-defaults] -- COMMAND [ARGUMENT ...]',
     )
     parser.add_argument('action', choices=['run'])
     parser.add_argument('--only', action='append', choices=SERVERS, help='start this, not all')
+    parser.add_argument(
+        '--usual-defaults',
+        action='store_true',
+        help='have databases as people set them up, not with the defaults that tests need',
+    )
     # argparse's own treatment of '--' differs between versions, and COMMAND may have one itself.
     end = arguments.index('--') if '--' in arguments else len(arguments)
     options = parser.parse_args(arguments[:end])
+    if options.usual_defaults:
+        use_usual_defaults()
     command = arguments[end + 1 :]
     if not command:
         parser.error("no COMMAND after '--'")
     wanted = set(options.only or SERVERS)
     wanted |= {needed.name for name in wanted for needed in [SERVERS[name].needs] if needed}
     return [name for name in SERVERS if name in wanted], command
+
+
+def use_usual_defaults() -> None:
+    MariaDB.ODD_DEFAULTS = {'character-set-server': 'utf8mb4'}
+    MariaDB.ODD_VARIABLES = {}
+    PostgreSQL.ODD_DEFAULTS = {}
+    PostgreSQL.ODD_ORDER = []
 
 
 @contextlib.contextmanager
