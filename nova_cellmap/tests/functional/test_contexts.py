@@ -7,7 +7,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap import fixtures
 from nova_cellmap import objects
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import scatter
@@ -177,11 +176,9 @@ class ObjectsSqlite(base.TestCase):
 
 
 class ObjectsConductorSqlite(ObjectsSqlite):
-    """Through a conductor in this process: all that would travel does."""
+    """Through a conductor, by RabbitMQ."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.useFixture(fixtures.Conductor(cells='full', cells_writable=True))
+    through_conductor = True
 
 
 class CellsSqlite(cells_base.TestCase):
