@@ -94,6 +94,7 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
         if context.connection is None:
             kind = _while_connecting(kind)
         if isinstance(error, sa.exc.DBAPIError) and (not is_ours or kind in _OSLO_DBS):
+            _raise_by_constraint(error, kind, cause)
             return
         is_of_protocol = kind is Kind.UNUSABLE and not isinstance(error, sa.exc.DBAPIError)
         if is_of_protocol or kind in LEAVING:
@@ -102,6 +103,20 @@ def watch(engine: sa.Engine, *, is_ours: bool = False) -> None:
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = not is_of_protocol
         raise as_driver_error(error, kind)
+
+
+def _raise_by_constraint(error: Exception, kind: Kind, cause: Any) -> None:
+    """Raise what oslo.db would, where the driver names the constraint.
+
+    oslo.db reads the text, which PostgreSQL may have been told to say in another language.
+    """
+    constraint = getattr(getattr(cause, 'diag', None), 'constraint_name', None)
+    if constraint and kind is Kind.DUPLICATE:
+        # Named after the table and the columns: uniq_cell_mapping0name.
+        columns = constraint.split('0')[1:]
+        raise db_exc.DBDuplicateEntry(columns, error) from error
+    if constraint and kind is Kind.REFERENCE:
+        raise db_exc.DBReferenceError(None, constraint, None, None, error) from error
 
 
 # SQLAlchemy itself wants those of missing tables: by them it finds out whether there is one.

@@ -134,6 +134,8 @@ def _mysql_settings(is_mariadb: bool, is_by_statement: bool, read_timeout: float
     settings = {
         'sql_mode': "'TRADITIONAL'",
         'time_zone': "'+00:00'",
+        # After a commit nothing else begins, and the connection stays.
+        'completion_type': "'NO_CHAIN'",
         # What is more would fail, or be cut off.
         'sql_safe_updates': '0',
         'sql_select_limit': str((1 << 64) - 1),
@@ -155,7 +157,9 @@ def _mysql_settings(is_mariadb: bool, is_by_statement: bool, read_timeout: float
         settings['max_execution_time'] = str(int(_SERVERS_SHARE * read_timeout * 1000))
     assignments = [f'SESSION {name} = {value}' for name, value in settings.items()]
     # A collation that each of these servers has. A column's own comes first.
-    return ', '.join(['SET NAMES utf8mb4 COLLATE utf8mb4_bin', *assignments])
+    said = ', '.join(['SET NAMES utf8mb4 COLLATE utf8mb4_bin', *assignments])
+    # A comment to all others. A server may be told to refuse each ALTER that copies.
+    return f"{said} /*M!100307 , SESSION alter_algorithm = 'DEFAULT' */"
 
 
 def _postgresql(read_timeout: float) -> Any:

@@ -7,6 +7,7 @@ import uuid
 import sqlalchemy as sa
 
 import nova_cellmap
+from nova_cellmap import exception
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
 from nova_cellmap.objects import CellMapping
@@ -102,6 +103,56 @@ class UrlMariadb(_InDatabase):
                 connection.exec_driver_sql('DELETE FROM instance_mapping')
 
 
+class CommandMariadb(_InDatabase):
+    """A server that ends sessions with their transactions, and copies no table."""
+
+    kind = 'mariadb'
+    # As a server's own defaults: before we say anything.
+    odd = "SET completion_type = 'RELEASE', alter_algorithm = 'INSTANT'"
+
+    def test_the_schema_is_made_and_used(self) -> None:
+        empty = self.useFixture(fixtures.Database(self.kind))
+        url = sa.make_url(empty.url).update_query_dict({'init_command': self.odd})
+        nova_cellmap.configure(empty.conf(connection=url.render_as_string(hide_password=False)))
+        migration.db_sync()
+        self.cell = CellMapping(
+            self.context, transport_url='none:///', database_connection='none:///'
+        )
+        self.cell.create()
+        self.assert_kept(('a',))
+
+
+class TranslatedPostgresql(_InDatabase):
+    """A server that says in another language what is wrong."""
+
+    kind = 'postgresql'
+    trigger = """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION USING MESSAGE = 'das geht nicht', ERRCODE = TG_ARGV[0],
+            CONSTRAINT = TG_ARGV[1], TABLE = TG_TABLE_NAME, DETAIL = 'Der Schlüssel (x)=(y)';
+        END $$;
+        CREATE TRIGGER refuse_name BEFORE INSERT ON cell_mapping
+            EXECUTE FUNCTION refuse('23505', 'uniq_cell_mapping0name');
+        CREATE TRIGGER refuse_instance BEFORE INSERT ON instance_mapping
+            EXECUTE FUNCTION refuse('23505', 'uniq_instance_mapping0instance_uuid');
+        CREATE TRIGGER refuse_cell BEFORE UPDATE ON instance_mapping
+            EXECUTE FUNCTION refuse('23503', 'instance_mapping_cell_uuid_fkey');
+    """
+
+    def test_what_exists_and_what_does_not(self) -> None:
+        mapping = self.mapping('a')
+        mapping.create()
+        with db_engine.writer_engine().begin() as connection:
+            connection.exec_driver_sql(self.trigger)
+        urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
+        other = CellMapping(self.context, name='andere', **urls)
+        error: Exception = self.assertRaises(exception.CellMappingExists, other.create)
+        self.assertIn('name andere', str(error))
+        self.assertRaises(exception.InstanceMappingExists, self.mapping('a').create)
+        mapping.project_id = 'b'
+        self.assertRaises(exception.CellMappingNotFound, mapping.save)
+
+
 class OtherPostgresql(_InDatabase):
     """A database in an encoding, an order and a time zone of its own."""
 
@@ -127,7 +178,7 @@ class Latin1Postgresql(_InDatabase):
     def test_what_the_encoding_has_is_kept_and_the_rest_refused(self) -> None:
         self.assert_kept(('é', 'À', 'a', 'a ', 'A'))
         for create in (self.create_one, self.create_some):
-            error = self.assertRaises(nova_cellmap.exception.InvalidInput, create, '日本')
+            error = self.assertRaises(exception.InvalidInput, create, '日本')
             self.assertIn('LATIN1', str(error))
 
     def create_one(self, name: str) -> None:
