@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     SCHEMA = 'schema'
     # A column or a driver does not take a value.
     VALUE = 'value'
+    # A row has a value that none of its column can be.
+    MISREAD = 'misread'
     DUPLICATE = 'duplicate'
     REFERENCE = 'reference'
     # Anything else.

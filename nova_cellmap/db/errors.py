@@ -264,7 +264,7 @@ def _unwrapped(error: BaseException) -> tuple[BaseException, BaseException]:
 def reason(error: BaseException) -> str:
     """In one line what was wrong: no statement, no row and no password is in it."""
     _, cause = _unwrapped(error)
-    said = _said(cause, is_of_value=kind_of(error) is Kind.VALUE)
+    said = _said(cause, is_of_value=kind_of(error) in (Kind.VALUE, Kind.MISREAD))
     said = _LOGIN.sub('://***@', _UNPRINTABLE.sub(' ', said).strip())
     if len(said) > _LONGEST:
         said = f'{said[:_LONGEST]}...'
@@ -339,6 +339,11 @@ def of_mapping(error: BaseException, database: str = '') -> exception.CellMapErr
             return exception.SchemaMissing(database=database)
         case Kind.VALUE:
             return exception.InvalidInput(reason=why)
+        case Kind.MISREAD:
+            return exception.DatabaseError(
+                f'The mapping database has a row that cannot be read: {why}. Correct it by hand.',
+                reason=why,
+            )
     return exception.DatabaseError(reason=why)
 
 

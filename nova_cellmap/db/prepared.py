@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
+from nova_cellmap import text
 from nova_cellmap.db import errors
 
 _T = TypeVar('_T')
@@ -81,18 +82,40 @@ class Query:
             dialect.do_execute(cursor, statement.text, arguments)
             rows: Sequence[Sequence[Any]] = cursor.fetchall()
             cursor.close()
-            if converters and rows:
-                # Column by column: a row at a time takes twice as long.
-                columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
-                for place, convert in converters:
-                    columns[place] = map(convert, columns[place])
-                rows = list(zip(*columns, strict=True))
         except BaseException as error:
             _abandon(cursor)
             if isinstance(error, Exception):
                 raise errors.of_driver(error, dialect) from error
             raise
-        return rows
+        return self._converted(rows, converters) if converters and rows else rows
+
+    def _converted(
+        self, rows: Sequence[Sequence[Any]], converters: _Places
+    ) -> Sequence[Sequence[Any]]:
+        # Column by column: a row at a time takes twice as long.
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        for place, convert in converters:
+            columns[place] = map(convert, columns[place])
+        try:
+            return list(zip(*columns, strict=True))
+        except (ValueError, TypeError) as error:
+            raise self._misread(rows, converters) or error from error
+
+    def _misread(
+        self, rows: Sequence[Sequence[Any]], converters: _Places
+    ) -> errors.DriverError | None:
+        """The first value that none of its column can be."""
+        named = self.columns.index('id') if 'id' in self.columns else 0
+        for row in rows:
+            for place, convert in converters:
+                try:
+                    convert(row[place])
+                except (ValueError, TypeError):
+                    value = f'{self.columns[place]} {text.shown(row[place])}'
+                    where = f'{self.columns[named]} {text.shown(row[named])}'
+                    misread = ValueError(f'it has {value} where {where} is')
+                    return errors.DriverError(misread, errors.Kind.MISREAD)
+        return None
 
     def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Places]:
         processors = [

@@ -224,6 +224,34 @@ class Abandoned(base.TestCase):
         self.assertEqual([], left)
 
 
+class Misread(base.TestCase):
+    """SQLite keeps anything in any column."""
+
+    def test_a_row_that_cannot_be_read_is_named(self) -> None:
+        cell = self.make_cell()
+        mapping = self.make_mapping(cell_mapping=cell)
+        sound = self.make_mapping(cell_mapping=cell)
+        for value in ('rubbish', 5, '0000-00-00 00:00:00', b'\xff'):
+            self.execute(
+                sa.text(
+                    'UPDATE instance_mapping SET updated_at = :value WHERE id = :id'
+                ).bindparams(value=value, id=mapping.id)
+            )
+            for read in (
+                lambda: api.instance_mapping_get_by_instance_uuid(
+                    self.context, mapping.instance_uuid
+                ),
+                lambda: api.instance_mapping_get_all(self.context),
+                lambda: api.instance_mapping_get_by_instance_uuids(
+                    self.context, [sound.instance_uuid, mapping.instance_uuid]
+                ),
+            ):
+                error = self.assertRaises(exception.DatabaseError, read)
+                self.assertNotIsInstance(error, exception.DatabaseUnreachable)
+                self.assertIn(f'updated_at {value!r} where id {mapping.id} is', str(error))
+            api.instance_mapping_get_by_instance_uuid(self.context, sound.instance_uuid)
+
+
 class Idle(base.TestCase):
     kind = 'postgresql'
 
