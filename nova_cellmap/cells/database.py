@@ -32,7 +32,7 @@ _T = TypeVar('_T')
 _BYTES_BESIDE = 1 << 20
 BYTES_A_ROW = 1 << 12
 # What a driver or a server says where it cannot make sense of a value.
-_MAY_BE_A_ROWS = (Kind.VALUE, Kind.UNUSABLE, Kind.REFUSED)
+_MAY_BE_A_ROWS = (Kind.VALUE, Kind.MISREAD, Kind.UNUSABLE, Kind.REFUSED)
 
 
 @contextlib.contextmanager
@@ -145,10 +145,7 @@ class Reader:
 
     def _may_be_a_rows(self, error: BaseException) -> bool:
         """Whether an error may be about what is in one row."""
-        kind = errors.kind_of(error)
-        # SQLite's driver says of text that it cannot decode what others say of a lost server.
-        is_said = kind in _MAY_BE_A_ROWS or (kind is Kind.LOST and self.dialect == 'sqlite')
-        return is_said and self._was_connected
+        return errors.kind_of(error) in _MAY_BE_A_ROWS and self._was_connected
 
     def _failure(
         self, error: BaseException, before: BaseException | None = None

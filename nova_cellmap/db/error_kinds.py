@@ -151,6 +151,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
         (r'no such (table|column)|has no column|unknown column', Kind.SCHEMA),
         (r'too many (clients|connections)|connection slots are reserved', Kind.CROWDED),
         (r'no more connections allowed|query_wait_timeout', Kind.CROWDED),
+        (r'could not decode to', Kind.MISREAD),
         (r'error binding parameter|type \S{1,80} is not supported|can.t adapt type', Kind.VALUE),
         (r'there is no file|(database|role|user|file) "[^"]*" does not exist', Kind.UNUSABLE),
         (r'authentication failed|no pg_hba.conf entry|no password supplied', Kind.UNUSABLE),

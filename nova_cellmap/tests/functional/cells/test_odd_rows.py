@@ -236,6 +236,10 @@ class Encodings(_Case):
         [problem] = self.assert_set_aside(1, self.good)
         self.assertEqual(self.odd, problem.instance_uuid)
         self.assertIn('encoding', problem.detail)
+        for key in ('created_at', 'project_id', 'user_id'):
+            found = listing.list_instances(self.context, sort_key=key)
+            self.assertEqual(self.good, {each.uuid for each in found.instances})
+            self.assertEqual([self.odd], [row.uuid for row in found.invalid[self.cell.uuid]])
 
     def test_a_uuid(self) -> None:
         self.spoil('uuid')
@@ -289,6 +293,40 @@ class Latin1(Encodings):
 
 for _name in [name for name in vars(Encodings) if name.startswith('test_')]:
     setattr(Latin1, _name, None)
+
+
+class UndecodableSqlite(_Case):
+    """SQLite keeps any bytes as text."""
+
+    def test_it_is_that_rows_trouble(self) -> None:
+        for column in ('project_id', 'user_id', 'display_name', 'host'):
+            good = {nova_cell.add(self.nova) for _ in range(2)}
+            odd = nova_cell.add(self.nova, display_name='odd')
+            with self.nova.begin() as connection:
+                connection.exec_driver_sql(
+                    f"UPDATE instances SET {column} = CAST(x'e4f6fc' AS TEXT) "
+                    "WHERE display_name = 'odd'"
+                )
+            for key in ('created_at', 'uuid', column):
+                found = listing.list_instances(self.context, sort_key=key)
+                self.assertEqual({}, found.failures)
+                self.assertEqual(good, {each.uuid for each in found.instances})
+                [row] = found.invalid[self.cell.uuid]
+                self.assertEqual(odd, row.uuid)
+                self.assertIn(column, row.reason)
+            with self.nova.begin() as connection:
+                connection.exec_driver_sql('DELETE FROM instances')
+
+    def test_an_owner_is_set_aside_everywhere(self) -> None:
+        good = {nova_cell.add(self.nova) for _ in range(3)}
+        odd = nova_cell.add(self.nova, display_name='odd')
+        with self.nova.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE instances SET project_id = CAST(x'fffe' AS TEXT) "
+                "WHERE display_name = 'odd'"
+            )
+        [problem] = self.assert_set_aside(1, good)
+        self.assertEqual(odd, problem.instance_uuid)
 
 
 class ZeroDates(_Case):
