@@ -230,6 +230,7 @@ def _insert_cell(context: Changing, values: Row) -> None:
     try:
         _insert_one_cell(context, {**values, 'created_at': created_at})
     except db_exc.DBDuplicateEntry as error:
+        _check_id(error, _cells)
         # Somebody added it, or took its name, since we looked. Look again.
         raise db_exc.RetryRequest(error) from error
 
@@ -338,6 +339,7 @@ def _cell_is_unique(values: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except db_exc.DBDuplicateEntry as error:
+        _check_id(error, _cells)
         what = 'name' if 'name' in error.columns else 'uuid'
         raise exception.CellMappingExists(what=what, value=values.get(what)) from None
 
@@ -365,6 +367,7 @@ def _create(context: Changing, row: Row) -> Row:
     except errors.DRIVER as error:
         kind = errors.kind_of(error)
         if kind is errors.Kind.DUPLICATE:
+            _check_id(error, _mappings)
             raise exception.InstanceMappingExists(uuid=uuid) from None
         if kind is errors.Kind.REFERENCE:
             raise exception.CellMappingNotFound(cell=row['cell_uuid']) from None
@@ -1235,6 +1238,7 @@ def _insert(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int
     try:
         returned = bulk_insert.insert(context.connection, _mappings, rows, returning)
     except db_exc.DBDuplicateEntry as error:
+        _check_id(error, _mappings)
         # Somebody mapped one of them since we looked. Look again, in a new transaction.
         raise db_exc.RetryRequest(error) from error
     except db_exc.DBReferenceError:
@@ -1411,6 +1415,15 @@ _FILTERS: dict[str, sa.ColumnElement[bool]] = {
         .distinct()
     ),
 }
+
+
+def _check_id(error: BaseException, table: sa.Table) -> None:
+    """:raises: DatabaseError where a row is refused for the id that the database itself gave it"""
+    if errors.is_of_primary_key(error):
+        raise exception.DatabaseError(
+            reason=f'it gave a new row of {table.name} an id that is taken, as after a restore '
+            'that left its sequence or AUTO_INCREMENT behind. Set that past the greatest id.'
+        ) from None
 
 
 def _check_limit(limit: int | None) -> None:

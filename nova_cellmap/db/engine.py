@@ -36,6 +36,8 @@ from nova_cellmap.db import errors
 from nova_cellmap.db import guard
 from nova_cellmap.db import session
 
+LOG = logging.getLogger(__name__)
+
 _PLUGIN = 'nova_cellmap'
 # Of engines that log their statements, and never a row.
 LOGGING_NAME = 'nova_cellmap'
@@ -44,11 +46,14 @@ _CONNECT_TIMEOUT = 'nova_cellmap_connect_timeout'
 _READ_TIMEOUT = 'nova_cellmap_read_timeout'
 _BUSY_TIMEOUT = 'nova_cellmap_busy_timeout'
 _FIRST_RETRY_SECONDS = 0.05
+# For how long nothing is read from a replica that did not answer.
+_LEFT_ALONE_SECONDS = 30
 
 _manager: Any = None
 _reader_engine: sa.Engine | None = None
 _writer_engine: sa.Engine | None = None
 _has_replica = False
+_replica_left_until = float('-inf')
 _conf: cfg.ConfigOpts | None = None
 _retry_settings: dict[str, Any] = {}
 
@@ -202,7 +207,8 @@ def configure(conf: cfg.ConfigOpts) -> None:
 
     :raises: :exc:`nova_cellmap.exception.InvalidURL`
     """
-    global _manager, _reader_engine, _writer_engine, _conf, _retry_settings, _has_replica
+    global _manager, _reader_engine, _writer_engine, _conf, _retry_settings
+    global _has_replica, _replica_left_until
     settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
     # Each session says its own, see nova_cellmap.db.session.
     settings['mysql_sql_mode'] = None
@@ -222,6 +228,7 @@ def configure(conf: cfg.ConfigOpts) -> None:
     dispose()
     _manager, _conf = manager, conf
     _has_replica = reader_url is not writer_url
+    _replica_left_until = float('-inf')
     _reader_engine = _writer_engine = None
     _retry_settings = {
         # A pooled connection that the server closed is the common case, and the next
@@ -290,6 +297,24 @@ def call_timeout() -> float:
 def has_replica() -> bool:
     """Whether what is read may come from another server than what is written goes to."""
     return _has_replica
+
+
+def leave_replica(reason: str) -> None:
+    """Read from the server that is written to for a while: not each call is to wait for one
+    that does not answer."""
+    global _replica_left_until
+    LOG.warning('The replica is left alone for %d seconds: %s', _LEFT_ALONE_SECONDS, reason)
+    _replica_left_until = time.monotonic() + _LEFT_ALONE_SECONDS
+
+
+def reading_engine() -> sa.Engine:
+    """The engine to read with; the first call connects.
+
+    :raises: as :func:`reader_engine`
+    """
+    if _has_replica and time.monotonic() < _replica_left_until:
+        return writer_engine()
+    return reader_engine()
 
 
 def shown_url() -> str:

@@ -135,12 +135,13 @@ _POSTGRESQL: dict[str, Kind] = {
 }
 
 # https://www.sqlite.org/rescode.html
+SQLITE_PRIMARY_KEY = (1555, 2579)
 _SQLITE: dict[int, Kind] = {
     **_all(Kind.UNUSABLE, 11, 14, 26),
     **_all(Kind.LOCKED, 5, 6),
     **_all(Kind.FULL, 13),
     **_all(Kind.VALUE, 18, 20, 25),
-    **_all(Kind.DUPLICATE, 1555, 2067, 2579),
+    **_all(Kind.DUPLICATE, 2067, *SQLITE_PRIMARY_KEY),
     **_all(Kind.REFERENCE, 787),
 }
 

@@ -238,6 +238,17 @@ def kind_of(error: BaseException) -> Kind:
     return Kind.VALUE if is_of_value or _NUL in str(cause) else Kind.UNUSABLE
 
 
+def is_of_primary_key(error: BaseException) -> bool:
+    """Whether a duplicate is one of the primary key."""
+    _, cause = _unwrapped(error)
+    constraint = getattr(getattr(cause, 'diag', None), 'constraint_name', None)
+    if constraint is not None:
+        return str(constraint).endswith('_pkey')
+    if hasattr(cause, 'sqlite_errorcode'):
+        return cause.sqlite_errorcode in error_kinds.SQLITE_PRIMARY_KEY
+    return str(cause).rstrip('\'")').endswith('PRIMARY')
+
+
 # From the most to the least telling.
 _KINDS: tuple[tuple[type[BaseException], Kind], ...] = (
     (db_exc.DBDuplicateEntry, Kind.DUPLICATE),
@@ -316,6 +327,21 @@ def _said_by_database(cause: Any) -> str:
 _QUOTING = (1064, 1149, 1265, 1292, 1366, 1411, 1525)
 _QUOTED = re.compile(r"'.*'", re.DOTALL)
 _ROWS = ('DETAIL', 'CONTEXT', 'HINT', 'LINE', 'STATEMENT', '^')
+
+
+class Said(Exception):
+    """What a driver raised, in the words of :func:`reason`."""
+
+
+def without_rows(error: BaseException) -> Said:
+    """What to name as the cause of an error of ours.
+
+    The text of the error itself may have rows, with passwords in them, and statements: whoever
+    logs a traceback would log those.
+    """
+    _, cause = _unwrapped(error)
+    said = Said(f'{type(cause).__name__}: {reason(error)}')
+    return said.with_traceback(error.__traceback__)
 
 
 def of_mapping(error: BaseException, database: str = '') -> exception.CellMapError:

@@ -90,7 +90,9 @@ def _connect(engine: sa.Engine | None) -> sa.Engine:
         with errors.connect(engine):
             return engine
     except errors.DRIVER as error:
-        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from error
+        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from errors.without_rows(
+            error
+        )
 
 
 def _version(engine: sa.Engine) -> int:
@@ -175,9 +177,9 @@ def _run_next_script(schema: version_control.ControlledSchema) -> None:
         schema.runchange(before, script, 1)
     except errors.DRIVER as error:
         raise exception.MigrationError(
-            reason=f'script {name} failed: {errors.reason(error)}. Once that is mended, '
+            reason=f'script {name} failed: {errors.reason(error)}. Once that is corrected, '
             '`nova-cellmap-manage db sync` continues with this script.'
-        ) from error
+        ) from errors.without_rows(error)
     LOG.info('%s -> %s %s', before, schema.version, name)
 
 
@@ -186,6 +188,8 @@ def _errors_translated() -> Iterator[None]:
     try:
         yield
     except db_exc.DBConnectionError as error:
-        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from error
+        raise exception.DatabaseUnreachable(reason=errors.reason(error)) from errors.without_rows(
+            error
+        )
     except errors.DRIVER as error:
-        raise exception.MigrationError(reason=errors.reason(error)) from error
+        raise exception.MigrationError(reason=errors.reason(error)) from errors.without_rows(error)

@@ -69,7 +69,8 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         with errors.connect(engine) as connection:
             yield connection
     except errors.DRIVER as error:
-        raise errors.of_mapping(error, db_engine.shown_url()) from error
+        made = errors.of_mapping(error, db_engine.shown_url())
+        raise made from errors.without_rows(error)
 
 
 def _of_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:

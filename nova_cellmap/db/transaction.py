@@ -45,8 +45,10 @@ _T = TypeVar('_T')
 # What another try may find to be gone.
 _PASSING = (Kind.LOST, Kind.LOCKED, Kind.CROWDED, Kind.READ_ONLY)
 
-# After so many connections were lost a replica and its primary stand in for each other.
+# After so many connections were lost a replica and its primary stand in for each other; after one
+# that took so many seconds at once, since another would take them again.
 _STAND_IN_AFTER = 3
+_SILENT_SECONDS = 1
 
 
 class Connected(Protocol):
@@ -89,8 +91,10 @@ class _Reading:
 
     def __init__(self, engine_: sa.Engine) -> None:
         self._engine = engine_
-        # Sent through the driver until something goes wrong.
-        self._is_direct = short_ways.are_on and not engine.is_watched(engine_)
+        # Sent through the driver until something goes wrong. What the one that writes is sent
+        # would be a transaction, which the pool does not end.
+        is_plain = not (engine.has_replica() and engine_ is engine.writer_engine())
+        self._is_direct = is_plain and short_ways.are_on and not engine.is_watched(engine_)
         self._connection: sa.Connection | None = None
         self._own: _Reading | None = None
         self._losses = 0
@@ -131,15 +135,16 @@ class _Reading:
         self, function: Callable[..., _T], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> _T:
         def attempt() -> _T:
+            begun = time.monotonic()
             try:
                 return function(self, *args, **kwargs)
             except errors.DRIVER as error:
-                self._begin_again(error)
+                self._begin_again(error, time.monotonic() - begun)
                 raise
 
         return _repeat(attempt)
 
-    def _begin_again(self, error: BaseException) -> None:
+    def _begin_again(self, error: BaseException, seconds: float) -> None:
         """Connect again, and let SQLAlchemy do it: it clears the pool of what is lost.
 
         Where there is a replica, it and the server that is written to stand in for each other.
@@ -148,9 +153,11 @@ class _Reading:
         if errors.kind_of(error) is not Kind.LOST:
             return
         self._is_direct = False
-        self._losses += 1
+        self._losses += _STAND_IN_AFTER if seconds >= _SILENT_SECONDS else 1
         if self._losses >= _STAND_IN_AFTER and engine.has_replica():
             reader, writer = engine.reader_engine(), engine.writer_engine()
+            if self._engine is reader:
+                engine.leave_replica(errors.reason(error))
             self._engine = writer if self._engine is reader else reader
 
     def close(self) -> None:
@@ -348,7 +355,7 @@ def reader(context: RequestContext) -> Iterator[None]:
     if is_open(context) or not engine.only_reads(_engine(engine.reader_engine)):
         yield
         return
-    reading = _KeptReading(engine.reader_engine())
+    reading = _KeptReading(engine.reading_engine())
     with contextlib.closing(reading), _entered(context, reading):
         yield
 
@@ -372,14 +379,15 @@ def writer(context: RequestContext) -> Iterator[None]:
         try:
             writing.commit()
         except errors.DRIVER as error:
-            raise _uncommitted(error) if noted.is_committing else _translated(error) from error
+            made = _uncommitted(error) if noted.is_committing else _translated(error)
+            raise made from errors.without_rows(error)
 
 
 def reads(
     function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` open for reading, and try it again."""
-    return _reads(function, engine.reader_engine)
+    return _reads(function, engine.reading_engine)
 
 
 def reads_own(
@@ -512,7 +520,8 @@ def _repeat(
             may_pass = doubt is not None or errors.kind_of(error) in _PASSING
             pause = next(pauses, None) if may_pass else None
             if pause is None or time.monotonic() - begun + pause > engine.call_timeout():
-                raise _translated(error) if doubt is None else _uncommitted(doubt.error) from error
+                made = _translated(error) if doubt is None else _uncommitted(doubt.error)
+                raise made from errors.without_rows(error)
             if not is_again:
                 LOG.warning('Trying again: %s', errors.reason(error))
             is_again = True
@@ -544,7 +553,7 @@ def _engine(of: Callable[[], sa.Engine]) -> sa.Engine:
     try:
         return of()
     except errors.DRIVER as error:
-        raise _translated(error) from error
+        raise _translated(error) from errors.without_rows(error)
 
 
 def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:

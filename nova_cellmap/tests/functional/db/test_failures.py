@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from concurrent import futures
 import time
+import traceback
 from typing import Any
 
 import fixtures
@@ -219,3 +220,52 @@ class FullSqlite(base.TestCase):
         self.assertIn('full', str(error))
         nova_cellmap.configure(self.conf)
         self.assertEqual(1, len(api.instance_mapping_get_all(self.context)))
+
+
+class BehindPostgresql(_Case):
+    """After a restore a sequence may give ids that are taken."""
+
+    kind = 'postgresql'
+
+    def test_what_is_new_is_not_said_to_exist(self) -> None:
+        for _ in range(3):
+            self.make_mapping(cell_mapping=self.make_cell())
+        values = {'instance_uuid': base.new_uuid(), 'project_id': 'p'}
+        urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
+        cell = {'uuid': base.new_uuid(), **urls}
+        for table, create in (
+            ('instance_mapping', lambda: api.instance_mapping_create(self.context, values)),
+            ('instance_mapping', lambda: api.instance_mapping_create_bulk(self.context, [values])),
+            ('cell_mapping', lambda: api.cell_mapping_create(self.context, cell)),
+            ('cell_mapping', lambda: api.cell_mapping_create_bulk(self.context, [cell])),
+        ):
+            self.execute(
+                sa.text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)")
+            )
+            error = self.assertRaises(exception.DatabaseError, create)
+            self.assertIn(f'a new row of {table} an id that is taken', str(error))
+
+
+class SecretsPostgresql(_Case):
+    """PostgreSQL quotes the row that it refuses."""
+
+    kind = 'postgresql'
+
+    def test_no_traceback_has_them(self) -> None:
+        urls = {
+            'transport_url': 'rabbit://nova:wOrD1@mq/',
+            'database_connection': 'mysql+pymysql://nova:wOrD2@db/nova',
+        }
+        self.execute(sa.text("ALTER TABLE cell_mapping ADD CONSTRAINT odd CHECK (name != 'odd')"))
+        self.addCleanup(self.execute, sa.text('ALTER TABLE cell_mapping DROP CONSTRAINT odd'))
+        values = {'uuid': base.new_uuid(), 'name': 'odd', **urls}
+
+        def block() -> None:
+            with api.writer(self.context):
+                api.cell_mapping_create(self.context, values)
+
+        for create in (lambda: api.cell_mapping_create(self.context, values), block):
+            error = self.assertRaises(exception.DatabaseError, create)
+            told = ''.join(traceback.format_exception(error))
+            self.assertIn('violates check constraint', told)
+            self.assertNotIn('wOrD', told)

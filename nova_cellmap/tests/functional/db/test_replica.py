@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import fixtures as fixtures_library
 import sqlalchemy as sa
 
 import nova_cellmap
@@ -31,9 +32,9 @@ class _Case(base.TestCase):
         self.replicate()
         self.use_replica()
 
-    def use_replica(self, **urls: str) -> None:
-        urls = {'connection': self.database.url, 'slave_connection': self.replica.url, **urls}
-        self.conf = self.database.conf(**urls, synchronous_reader=False)
+    def use_replica(self, **options: Any) -> None:
+        urls = {'connection': self.database.url, 'slave_connection': self.replica.url}
+        self.conf = self.database.conf(**{**urls, **options}, synchronous_reader=False)
         nova_cellmap.configure(self.conf)
         self.assertTrue(engine.has_replica())
 
@@ -115,6 +116,17 @@ class _StandIns(_Case):
         self.look_up()
         proxy.act(Mode.CUT)
         self.look_up()
+
+    def test_a_replica_that_is_silent_is_waited_for_once(self) -> None:
+        proxy = self.useFixture(Proxy.to(self.replica.url))
+        url = proxy.url(self.replica.url)
+        self.use_replica(slave_connection=url, connect_timeout=1, read_timeout=1, call_timeout=2)
+        self.look_up()
+        proxy.act(Mode.HOLE)
+        log = self.useFixture(fixtures_library.FakeLogger('nova_cellmap.db.engine'))
+        self.look_up()
+        self.look_up()
+        self.assertEqual(1, log.output.count('left alone'))
 
     def test_a_primary_that_is_gone(self) -> None:
         proxy = self.useFixture(Proxy.to(self.database.url))
