@@ -16,6 +16,7 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import text
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import lease
@@ -54,7 +55,8 @@ def db_version(engine: sa.Engine | None = None) -> int:
 
     :param engine: the database; that of ``[api_database] connection`` by default
     :raises: :exc:`nova_cellmap.exception.DatabaseNotOurs`,
-        :exc:`nova_cellmap.exception.DatabaseUnreachable`
+        :exc:`nova_cellmap.exception.DatabaseUnreachable`, and
+        :exc:`nova_cellmap.exception.MigrationError` where what it says is no version
     """
     if engine is None and db_engine.is_missing_file():
         # To look would make it.
@@ -75,13 +77,13 @@ def _target(version: int | str | None) -> int:
     if version is None:
         return latest
     # int() takes more for a number: True, ' 7', '1_0', and the digits of every script.
-    text = str(version)
-    if not re.fullmatch('[0-9]{1,9}', text) or int(text) > latest:
+    digits = str(version)
+    if not re.fullmatch('[0-9]{1,9}', digits) or int(digits) > latest:
         raise exception.InvalidVersion(
             version=repr(version),
             reason=f'it is not a whole number from 0 to {latest}, the latest version.',
         )
-    return int(text)
+    return int(digits)
 
 
 def _connect(engine: sa.Engine | None) -> sa.Engine:
@@ -100,13 +102,26 @@ def _version(engine: sa.Engine) -> int:
     names = _tables_and_views(engine)
     versions = version_control.versions(engine, _REPOSITORY)
     if versions is not None and _REPOSITORY.id in versions:
-        return versions[_REPOSITORY.id]
+        return _checked(versions[_REPOSITORY.id])
     if versions is not None and versions.keys() <= set(lease.names(_REPOSITORY.id)):
         # A process has put no row of ours in yet, or was killed before.
         names.discard(_REPOSITORY.version_table)
     if names:
         raise _not_ours(names)
     return 0
+
+
+def _checked(version: object) -> int:
+    # SQLite keeps any text in a column of numbers, and every database NULL.
+    if isinstance(version, int) and version >= 0:
+        return version
+    table = _REPOSITORY.version_table
+    said = 'NULL' if version is None else text.shown(version)
+    raise exception.MigrationError(
+        f'The table {table} gives {said} as the version of the schema, which is '
+        f'no number from 0: restore it from a backup, or set {table}.version, where repository_id '
+        f"is '{_REPOSITORY.id}', to the version that the schema has."
+    )
 
 
 def _patience(engine: sa.Engine) -> float:

@@ -145,8 +145,11 @@ def make_version_table(engine: sa.Engine, repository: Any) -> sa.Table:
     return table
 
 
-def versions(engine: sa.Engine, repository: Any) -> dict[str, int] | None:
-    """What the version table says, by the repositories' ids; None where there is none."""
+def versions(engine: sa.Engine, repository: Any) -> dict[str, object] | None:
+    """What the version table says, by the repositories' ids; None where there is none.
+
+    Numbers, but for a table that was written to by hand.
+    """
     table = _version_table(repository)
     inspector = sa.inspect(engine)
     if not inspector.has_table(table.name):

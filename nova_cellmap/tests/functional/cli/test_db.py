@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap.cli import status
 from nova_cellmap.db import migration
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base as functional_base
@@ -73,6 +74,22 @@ class Sync(_Case):
         for version in ('1', '9999', '9' * 30):
             self.assertIn(version, self.assert_fails(1, 'db', 'sync', version))
         self.assertEqual('2\n', self.assert_succeeds('db', 'version').out)
+
+    def test_1_where_the_database_says_no_version(self) -> None:
+        self.assert_succeeds('db', 'sync')
+        # SQLite alone keeps text in a column of numbers.
+        odd = {'NULL': 'NULL', '-3': '-3'}
+        if self.kind == 'sqlite':
+            odd |= {"'abc'": "'abc'", '1.5': '1.5', "x'0a'": r"b'\n'", "''": "''"}
+        for value, said in odd.items():
+            self.execute(f'UPDATE migrate_version SET version = {value}')
+            for command in ('version', 'sync'):
+                message = self.assert_fails(1, 'db', command)
+                self.assertIn(f'The table migrate_version gives {said} as the version', message)
+            outcome = self.call('upgrade', 'check', '-f', 'json', main=status.main)
+            [row] = self.assert_ends(2, outcome).json
+            self.assertEqual('failure', row['result'])
+            self.assertIn(f'migrate_version gives {said} ', row['details'])
 
     def test_64_where_a_version_is_no_number(self) -> None:
         for version in ('x', '', '1.5', '٣', '²', ' 2', '0x2'):
