@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 import functools
 from importlib import metadata
 from typing import TYPE_CHECKING
+from urllib import parse
 
 from nova_cellmap import text
 from nova_cellmap.url import check
@@ -105,10 +106,24 @@ def _database_problem(url: str, from_client: bool, also: Collection[str]) -> _Pr
             f'a cell may have: those are {", ".join(parameters.DRIVER_NAMES)}'
         )
     if dialect == 'sqlite':
-        problem = f'a file {_FOR_OPERATORS}' if from_client else None
+        problem = _sqlite_problem(parsed, from_client)
     else:
         problem = _server_problem(parsed, dialect, driver or drivers[0], from_client)
     return problem or _parameter_problem(parsed, driver or drivers[0], from_client, also)
+
+
+def _sqlite_problem(parsed: 'sa_url.URL', from_client: bool) -> _Problem:
+    if from_client:
+        return f'a file {_FOR_OPERATORS}'
+    path = parsed.database or ''
+    if path.startswith('file:'):
+        # SQLite parses that once more.
+        path = parse.unquote(path.removeprefix('file:'))
+        if '?' in path or '#' in path:
+            return 'its path holds a ? or #, which SQLite would take for parameters'
+    if path in ('', ':memory:'):
+        return 'it is a database in memory, which is empty for each process; name a file'
+    return None
 
 
 def _parameter_problem(

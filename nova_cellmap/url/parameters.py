@@ -32,7 +32,7 @@ _TEXT_PATTERN = re.compile('.{1,1024}')
 _CHARSET_PATTERN = re.compile('utf-?8|utf8mb[34]|latin1|ascii|cp1252|binary', re.I)
 _UTF8_PATTERN = re.compile('utf-?8', re.I)
 _HOST_PATTERN = re.compile(r'[A-Za-z0-9_.:%/@,\[\]-]{1,1024}')
-_MODE_PATTERN = re.compile('ro|rw|memory')
+_MODE_PATTERN = re.compile('ro|rw')
 _CACHE_PATTERN = re.compile('shared|private')
 
 # Settings of the session that say how it reads, or how long it may take, and nothing else.
@@ -44,8 +44,16 @@ _SETTING = (
 _VALUE = r"(?:[A-Za-z0-9_.+:-]{1,64}|'[A-Za-z0-9_.+:/, -]{0,255}')"
 _ASSIGNMENT = rf'(?:@@session\.|session +|local +)?{_SETTING} *= *{_VALUE}'
 _INIT_PATTERN = re.compile(rf'set +{_ASSIGNMENT}(?: *, *{_ASSIGNMENT}){{0,16}} *;?', re.I)
-_PG_OPTION = r'-c *[a-z_]{1,64}=[A-Za-z0-9_.:,-]{0,255}'
-_OPTIONS_PATTERN = re.compile(rf'{_PG_OPTION}(?: +{_PG_OPTION}){{0,16}}')
+# The same of PostgreSQL. Others choose whose tables and functions are found (search_path), load
+# libraries, or change what a statement means.
+_PG_SETTING = (
+    '(?:statement_timeout|lock_timeout|transaction_timeout|idle_session_timeout'
+    '|idle_in_transaction_session_timeout|client_connection_check_interval|tcp_user_timeout'
+    '|tcp_keepalives_idle|tcp_keepalives_interval|tcp_keepalives_count|application_name|timezone'
+    '|default_transaction_isolation|work_mem|jit|geqo|plan_cache_mode)'
+)
+_PG_OPTION = rf'-c *{_PG_SETTING}=[A-Za-z0-9_.:,/+-]{{1,255}}'
+_OPTIONS_PATTERN = re.compile(rf'{_PG_OPTION}(?: +{_PG_OPTION}){{0,16}}', re.I)
 
 _NUMBER = _Kind(_NUMBER_PATTERN, 'a whole number')
 _SECONDS = _Kind(_SECONDS_PATTERN, 'a number of seconds from 1 to 9999999')
@@ -64,7 +72,11 @@ _AUTH = _Kind(_WORDS_PATTERN, 'words', is_for_clients=False)
 _INIT = _Kind(
     _INIT_PATTERN, 'SET SESSION of wsrep_sync_wait, time_zone, sql_mode or a time-out', False
 )
-_OPTIONS = _Kind(_OPTIONS_PATTERN, 'settings such as -c statement_timeout=5000', False)
+_OPTIONS = _Kind(
+    _OPTIONS_PATTERN,
+    'settings of time-outs and the like, such as -c statement_timeout=5000',
+    False,
+)
 
 _MYSQL = {
     'charset': _CHARSET,
@@ -128,7 +140,7 @@ _POSTGRESQL = {
 }
 _SQLITE = {
     'uri': _FLAG,
-    'mode': _Kind(_MODE_PATTERN, 'ro, rw or memory'),
+    'mode': _Kind(_MODE_PATTERN, 'ro or rw'),
     'cache': _Kind(_CACHE_PATTERN, 'shared or private'),
     'immutable': _FLAG,
     'nolock': _FLAG,

@@ -54,8 +54,11 @@ class Databases(_Case):
             'postgresql+psycopg://nova@db1,db2:5432/nova_cell1',
             'postgresql+psycopg2://u@/db?host=A:5432&host=B:5432&target_session_attrs=read-write',
             'postgresql+psycopg2:///db?host=/var/run/postgresql',
-            f'{_POSTGRESQL}?options=-c%20statement_timeout%3D5000%20-csearch_path%3Dnova',
-            'sqlite://',
+            f'{_POSTGRESQL}?options=-c%20statement_timeout%3D5000%20-cTimeZone%3DEurope/Vienna',
+            f'{_POSTGRESQL}?hostaddr=192.0.2.7&sslmode=verify-full',
+            'postgresql+psycopg2://u@/d?host=a,b&port=5432,5433&hostaddr=192.0.2.7,192.0.2.8',
+            f'{_POSTGRESQL}?sslrootcert=/etc/ca.pem&application_name=nova&connect_timeout=5'
+            '&keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=3',
             'sqlite:////var/lib/cell.sqlite?timeout=5',
             'sqlite:///file:/var/lib/cell.sqlite?mode=ro&uri=true',
         ):
@@ -153,6 +156,17 @@ class Databases(_Case):
             'connection_factory=x',
             'options=-f',
             'options=-c x=1 --y',
+            'options=-c search_path=evil',
+            'options=-csearch_path=evil,pg_catalog',
+            'options=-c statement_timeout=5 -c Search_Path=evil',
+            'options=-c role=postgres',
+            'options=-c session_replication_role=replica',
+            'options=-c local_preload_libraries=x',
+            'options=-c standard_conforming_strings=off',
+            'options=-c client_encoding=LATIN1',
+            'options=-c synchronous_commit=off',
+            'options=-c statement_timeout=',
+            'options=--search_path=evil',
             'replication=1',
             'password=s3cret',
             'local_infile=0',
@@ -161,10 +175,29 @@ class Databases(_Case):
         for text in ('check_same_thread=false', 'factory=x', 'vfs=x', 'mode=rwc', 'plugin=x'):
             self.assert_no_database(text.partition('=')[0], f'sqlite:////x?{text}&uri=true')
 
+    def test_no_cell_is_in_memory(self) -> None:
+        for text in (
+            'sqlite://',
+            'sqlite:///',
+            'sqlite+pysqlite:///:memory:',
+            'sqlite:///?uri=true',
+            'sqlite:///file:?uri=true',
+            'sqlite:///file::memory:?uri=true',
+            'sqlite:///file:%253Amemory:?uri=true&cache=shared',
+        ):
+            self.assert_no_database('in memory', text)
+        for text in ('sqlite:///x?mode=memory&uri=true&cache=shared', 'sqlite:////x?mode=memory'):
+            self.assert_no_database('the parameter mode has to be ro or rw', text)
+        # What would be no parameter to SQLAlchemy.
+        for text in ('%3Fmode=memory', '%253Fmode=memory', '%3Fmode=rwc', '%23'):
+            self.assert_no_database('? or #', f'sqlite:///file:x{text}?uri=true')
+        self.assert_database('sqlite:////var/lib/a%3Fb')
+
     def test_parameters_that_the_options_add(self) -> None:
         text = f'{_MYSQL}?read_default_file=/etc/nova/my.cnf'
         self.assert_no_database('read_default_file', text)
         self.assert_database(text, also=['read_default_file'])
+        self.assert_database(f'{_POSTGRESQL}?options=-c%20search_path%3Dx', also=['options'])
         self.assert_no_database('read_default', text, also=['read_default_file'], from_client=True)
 
     def test_clients_set_less(self) -> None:
@@ -176,7 +209,6 @@ class Databases(_Case):
             self.assert_database(text, from_client=True)
         for text in (
             'sqlite:////etc/passwd',
-            'sqlite://',
             f'{_MYSQL}?ssl_ca=/etc/x',
             f'{_MYSQL}?unix_socket=/run/x',
             f'{_MYSQL}?init_command=SET+SESSION+wsrep_sync_wait%3D1',
@@ -184,6 +216,7 @@ class Databases(_Case):
             'postgresql:///x',
             'postgresql://%2Fvar%2Frun/x',
             f'{_POSTGRESQL}?host=/var/run',
+            f'{_POSTGRESQL}?hostaddr=192.0.2.7',
             f'{_POSTGRESQL}?sslrootcert=/etc/x',
             f'{_POSTGRESQL}?options=-c%20statement_timeout%3D5',
         ):
