@@ -208,7 +208,10 @@ class Encodings(_Case):
         url = sa.make_url(database.url)
         name = f'{url.database}_e'
         engine = sa.create_engine(url, isolation_level='AUTOCOMMIT', poolclass=sa.NullPool)
-        create = f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"
+        create = (
+            f"CREATE DATABASE {name} ENCODING '{encoding}'"
+            " LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        )
         with engine.connect() as connection:
             connection.exec_driver_sql(create)
         self.addCleanup(self.drop, engine, name)

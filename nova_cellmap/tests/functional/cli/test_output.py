@@ -114,7 +114,7 @@ class Logs(_Case):
 
     def test_no_name_forges_a_line_of_the_log_or_moves_the_cursor(self) -> None:
         path = self.folder / 'log'
-        self.make_cell(name=_ODD, database_connection='sqlite:////missing.sqlite')
+        self.stored_cell(name=_ODD, database_connection='sqlite:////missing.sqlite')
         argv = ('--log-file', str(path), 'cell_v2', 'delete_cell', '--cell', _ODD)
         for text in (self.assert_succeeds(*argv).err, path.read_text()):
             self.assertIn(r'\x1b[2J[/red]\x0a=x\u202e', text)
@@ -126,7 +126,7 @@ class Names(_Case):
 
     def setUp(self) -> None:
         super().setUp()
-        self.odd = self.make_cell(name=_ODD, database_connection='sqlite:////missing.sqlite')
+        self.odd = self.stored_cell(name=_ODD, database_connection='sqlite:////missing.sqlite')
         self.formula = self.make_cell(name='=cmd|x')
 
     def listed(self, format_: str) -> str:
