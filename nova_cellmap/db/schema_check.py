@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import schema
 
+from nova_cellmap.db import column_check
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import models
@@ -87,25 +88,12 @@ def _of_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
         if column.name not in found:
             yield f'The column {table.name}.{column.name} is missing: restore it from a backup.'
         else:
-            yield from _of_column(connection, column, found[column.name])
+            yield from column_check.of_column(connection, column, found[column.name])
+    yield from column_check.of_others(table, found)
     yield from _of_indexes(connection, table, found.keys())
     yield from _of_constraints(connection, table)
     if connection.dialect.name in ('mysql', 'mariadb'):
         yield from _of_mysql_table(connection, table)
-
-
-def _of_column(connection: sa.Connection, column: sa.Column[Any], found: Any) -> Iterator[str]:
-    name = f'{column.table.name}.{column.name}'
-    wanted: Any = column.type.dialect_impl(connection.dialect)
-    wanted = getattr(wanted, 'impl', wanted)
-    length = getattr(found['type'], 'length', None)
-    if getattr(wanted, 'length', None) and length is not None and length < wanted.length:
-        yield f'The column {name} holds {length} characters, and should hold {wanted.length}.'
-    is_bigger = isinstance(wanted, sa.BigInteger) and connection.dialect.name != 'sqlite'
-    if is_bigger and not isinstance(found['type'], sa.BigInteger):
-        yield f'The column {name} is {found["type"]}, and should be BIGINT.'
-    if found['nullable'] != column.nullable and not column.primary_key:
-        yield f'The column {name} should {"" if column.nullable else "not "}take NULL.'
 
 
 def _of_indexes(connection: sa.Connection, table: sa.Table, columns: Any) -> Iterator[str]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """nova-cellmap-status upgrade check."""
 
+import re
+
 from nova_cellmap.cli import status
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import models
@@ -83,6 +85,27 @@ class UpgradeCheck(base.TestCase):
             self.assertEqual('failure', result)
             self.assertIn(name, details)
 
+    def test_2_where_a_column_is_not_what_it_was(self) -> None:
+        for change, said in _COLUMNS[self.kind].items():
+            database = self.useFixture(fixtures.Database(self.kind))
+            self.configure(api_database={'connection': database.url})
+            self.assert_succeeds('db', 'sync')
+            self.assertEqual(('success', ''), self.check(2)['schema is current'])
+            with db_engine.writer_engine().begin() as connection:
+                for statement in change.split(';'):
+                    connection.exec_driver_sql(statement)
+            [(result, details)] = self.check(2).values()
+            self.assertEqual('failure', result, change)
+            self.assertIn(said, details)
+            if 'gives no numbers' in said and self.kind != 'sqlite':
+                self.repair(details)
+                self.assertEqual(('success', ''), self.check(2)['schema is current'])
+
+    def repair(self, details: str) -> None:
+        with db_engine.writer_engine().begin() as connection:
+            for statement in re.findall('`([^`]*)`', details):
+                connection.exec_driver_sql(statement)
+
     def test_1_where_an_older_release_may_have_lost_text(self) -> None:
         self.map_cell0()
         self.make_mapping(project_id='??', cell_mapping=self.cell)
@@ -124,6 +147,73 @@ _CHANGES = {
         'ALTER TABLE instance_mapping ALTER project_id DROP NOT NULL': 'project_id',
         'ALTER TABLE instance_mapping DROP COLUMN user_id': 'instance_mapping.user_id',
         'DROP TABLE instance_mapping': 'The table instance_mapping is missing',
+    },
+}
+# What is done to a column, and what is then said of it.
+_COLUMNS = {
+    # Which changes a column by making the table again.
+    'sqlite': {
+        'DROP TABLE instance_mapping;'
+        'CREATE TABLE instance_mapping (id INT NOT NULL PRIMARY KEY)': (
+            'instance_mapping.id gives no numbers'
+        ),
+        'DROP TABLE instance_mapping;'
+        'CREATE TABLE instance_mapping (id INTEGER PRIMARY KEY, project_id INT NOT NULL)': (
+            'project_id is INTEGER, and should be VARCHAR(255)'
+        ),
+        'DROP TABLE instance_mapping;'
+        'CREATE TABLE instance_mapping (id INTEGER PRIMARY KEY, user_id BLOB)': 'user_id is BLOB',
+    },
+    'mariadb': {
+        'ALTER TABLE instance_mapping MODIFY id BIGINT NOT NULL': (
+            'instance_mapping.id gives no numbers'
+        ),
+        'ALTER TABLE cell_mapping MODIFY id INT NOT NULL': 'cell_mapping.id gives no numbers',
+        'ALTER TABLE instance_mapping MODIFY id INT NOT NULL AUTO_INCREMENT': (
+            'instance_mapping.id is INTEGER, and should be BIGINT'
+        ),
+        'ALTER TABLE instance_mapping MODIFY project_id CHAR(255) NOT NULL': (
+            'and should be VARCHAR(255)'
+        ),
+        'ALTER TABLE instance_mapping MODIFY user_id BIGINT': 'user_id is BIGINT',
+        'ALTER TABLE instance_mapping MODIFY user_id VARBINARY(255)': 'user_id is VARBINARY(255)',
+        'DROP INDEX uniq_cell_mapping0name ON cell_mapping;'
+        'ALTER TABLE cell_mapping MODIFY name TEXT': 'cell_mapping.name is TEXT',
+        'ALTER TABLE cell_mapping MODIFY transport_url TINYTEXT NOT NULL': 'is TINYTEXT',
+        'ALTER TABLE cell_mapping MODIFY transport_url VARCHAR(255) NOT NULL': (
+            'cell_mapping.transport_url is VARCHAR(255)'
+        ),
+        'ALTER TABLE instance_mapping MODIFY created_at TIMESTAMP NULL': 'created_at is TIMESTAMP',
+        'ALTER TABLE cell_mapping ALTER disabled DROP DEFAULT': (
+            'cell_mapping.disabled is none, and should be 0'
+        ),
+        'ALTER TABLE cell_mapping ALTER disabled SET DEFAULT 1': 'disabled is 1',
+        'ALTER TABLE cell_mapping ADD x INT NOT NULL': 'cell_mapping.x',
+    },
+    'postgresql': {
+        'ALTER TABLE instance_mapping ALTER COLUMN id DROP DEFAULT': (
+            'instance_mapping.id gives no numbers'
+        ),
+        'ALTER TABLE instance_mapping ALTER id SET DEFAULT 7': 'gives no numbers',
+        'ALTER TABLE cell_mapping ALTER id DROP DEFAULT; DROP SEQUENCE cell_mapping_id_seq': (
+            'cell_mapping.id gives no numbers'
+        ),
+        'ALTER TABLE instance_mapping ALTER project_id TYPE CHAR(255)': (
+            'project_id is CHAR(255), and should be VARCHAR(255)'
+        ),
+        'ALTER TABLE instance_mapping ALTER user_id TYPE INT USING 1': 'user_id is INTEGER',
+        'ALTER TABLE instance_mapping ALTER id TYPE INT': 'and should be BIGINT',
+        'ALTER TABLE instance_mapping ALTER user_id TYPE BYTEA USING NULL': 'user_id is BYTEA',
+        'ALTER TABLE instance_mapping ALTER created_at TYPE TIMESTAMPTZ': (
+            'created_at is TIMESTAMP'
+        ),
+        'ALTER TABLE cell_mapping ALTER transport_url TYPE VARCHAR(99)': (
+            'transport_url is VARCHAR(99)'
+        ),
+        'ALTER TABLE instance_mapping ALTER queued_for_delete SET DEFAULT true': (
+            'queued_for_delete is true, and should be 0 or false'
+        ),
+        'ALTER TABLE cell_mapping ADD x INT NOT NULL': 'cell_mapping.x',
     },
 }
 

@@ -10,6 +10,7 @@ import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
+from nova_cellmap.db import schema_check
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -37,6 +38,9 @@ class _InDatabase(tests_base.TestCase):
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
         self.cell = CellMapping(self.context, name='zelle', **urls)
         self.cell.create()
+
+    def test_nothing_of_the_schema_is_missing(self) -> None:
+        self.assertEqual([], schema_check.missing())
 
     def mapping(self, name: str) -> InstanceMapping:
         return InstanceMapping(
