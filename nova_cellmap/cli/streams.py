@@ -109,6 +109,10 @@ def prepared() -> Iterator[tuple[TextIO, TextIO]]:
         yield out, errors
     finally:
         sys.stdout, sys.stderr = before
+        try:
+            errors.stream.flush()
+        except (OSError, ValueError):
+            _discard(errors)
 
 
 def _fill_gaps() -> None:
@@ -123,7 +127,11 @@ def _fill_gaps() -> None:
 
 def discard_output() -> None:
     """Let Python's end not fail for what could not be written."""
+    _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
+        os.dup2(null, stream.fileno())
         os.close(null)
