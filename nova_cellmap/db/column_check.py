@@ -51,6 +51,8 @@ def of_column(connection: sa.Connection, column: sa.Column[Any], found: Any) -> 
     yield from _of_type(connection, name, wanted, found['type'])
     if found['nullable'] != column.nullable and not column.primary_key:
         yield f'The column {name} should {"" if column.nullable else "not "}take NULL.'
+    if found.get('computed'):
+        yield f'The column {name} is generated from others, and takes no value.'
     if column.server_default is not None and not _ZERO_PATTERN.match(found['default'] or ''):
         default = found['default'] or 'none'
         yield f'The default of the column {name} is {default}, and should be 0 or false.'
@@ -59,6 +61,8 @@ def of_column(connection: sa.Connection, column: sa.Column[Any], found: Any) -> 
             f'The column {name} gives no numbers to new rows: none can be made. '
             f'{_how_to_count_up(connection, column)}'
         )
+    elif column.autoincrement is True and connection.dialect.name == 'postgresql':
+        yield from _of_sequence(connection, column, wanted)
 
 
 def of_others(table: sa.Table, found: dict[str, Any]) -> Iterator[str]:
@@ -89,7 +93,8 @@ def _of_type(connection: sa.Connection, name: str, wanted: Any, found: Any) -> I
     # A time with a zone is read as another one.
     if type(found).__name__ not in fitting or getattr(found, 'timezone', False):
         should = wanted.compile(dialect=connection.dialect)
-        yield f'The column {name} is {found}, and should be {should}.'
+        said = 'of another type' if isinstance(found, sa.types.NullType) else found
+        yield f'The column {name} is {said}, and should be {should}.'
         return
     length = getattr(found, 'length', None)
     if getattr(wanted, 'length', None) and length is not None and length < wanted.length:
@@ -103,6 +108,24 @@ def _counts_up(connection: sa.Connection, column: sa.Column[Any], found: Any) ->
     rows = connection.exec_driver_sql(f'PRAGMA table_info("{column.table.name}")').mappings()
     types = {row['name']: row['type'] for row in rows if row['pk']}
     return str(types.get(column.name)).upper() == 'INTEGER'
+
+
+def _of_sequence(connection: sa.Connection, column: sa.Column[Any], wanted: Any) -> Iterator[str]:
+    name = {'table': column.table.name, 'column': column.name}
+    row = connection.execute(_SEQUENCE, name).one_or_none()
+    kind = 'BIGINT' if isinstance(wanted, sa.BigInteger) else 'INTEGER'
+    if row is not None and row.seqmax < _LARGEST[kind]:
+        yield (
+            f'The numbers of {column.table.name}.{column.name} end at {row.seqmax}: run '
+            f'`ALTER SEQUENCE {row.sequence} AS {kind} MAXVALUE {_LARGEST[kind]}`.'
+        )
+
+
+_LARGEST = {'INTEGER': 2**31 - 1, 'BIGINT': 2**63 - 1}
+_SEQUENCE = sa.text(
+    'SELECT seqmax, CAST(CAST(seqrelid AS regclass) AS text) AS sequence FROM pg_sequence'
+    ' WHERE seqrelid = CAST(pg_get_serial_sequence(:table, :column) AS regclass)'
+)
 
 
 def _how_to_count_up(connection: sa.Connection, column: sa.Column[Any]) -> str:

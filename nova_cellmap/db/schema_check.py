@@ -94,6 +94,8 @@ def _of_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
     yield from _of_constraints(connection, table)
     if connection.dialect.name in ('mysql', 'mariadb'):
         yield from _of_mysql_table(connection, table)
+    if connection.dialect.name == 'postgresql':
+        yield from _of_postgresql_table(connection, table)
 
 
 def _of_indexes(connection: sa.Connection, table: sa.Table, columns: Any) -> Iterator[str]:
@@ -152,6 +154,23 @@ def _of_mysql_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]
         )
 
 
+def _of_postgresql_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
+    for name, collation in connection.execute(_INEXACT, {'name': table.name}).all():
+        column = table.columns.get(name)
+        if column is None:
+            continue
+        kind = column.type.compile(dialect=connection.dialect)
+        ddl = f'ALTER TABLE {table.name} ALTER COLUMN {name} TYPE {kind} COLLATE "default"'
+        yield (
+            f'Text in {table.name} does not compare exactly: {name} ({collation}). Run `{ddl}`.'
+        )
+
+
+_INEXACT = sa.text(
+    'SELECT attname, collname FROM pg_attribute JOIN pg_collation c ON c.oid = attcollation'
+    ' WHERE attrelid = to_regclass(:name) AND NOT attisdropped AND NOT collisdeterministic'
+    ' ORDER BY attnum'
+)
 _ENGINE = sa.text(
     'SELECT engine FROM information_schema.tables'
     ' WHERE table_schema = DATABASE() AND table_name = :name'
