@@ -28,12 +28,23 @@ _VERSION_KEY = f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.version'
 _MAX_LOGGED = 255
 _TOKENS = frozenset({'auth_token', 'service_token'})
 
+# What the methods' arguments are, as far as they are the same for all calls.
+_SHAPES: dict[str, tuple[str, tuple[type, ...]]] = {
+    'objname': ('text', (str,)),
+    'objmethod': ('text', (str,)),
+    'object_versions': ('mapping', (dict,)),
+    'args': ('list', (list, tuple)),
+    'kwargs': ('mapping', (dict,)),
+}
+
 
 def check_arguments(arguments: Any, page_size: int) -> None:
-    """Check that they are no larger than anything that the conductor can be asked for.
+    """Check that they are of the kinds that they should be, and no larger than anything that the
+    conductor can be asked for.
 
     :raises: RemoteCallRefused; PageTooLarge where a list is longer than a page
     """
+    _check_shapes(arguments)
     longest = max(page_size, _SOME)
     level = [arguments]
     for _ in range(MAX_DEPTH):
@@ -55,6 +66,12 @@ def check_arguments(arguments: Any, page_size: int) -> None:
             return
         level = below
     raise _refusal(f'the arguments are nested more than {MAX_DEPTH} times')
+
+
+def _check_shapes(arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        if name in _SHAPES and type(value) not in _SHAPES[name][1]:
+            raise _refusal(f'{name} is a {type(value).__name__}, and no {_SHAPES[name][0]}')
 
 
 def check_context(context: Any) -> None:

@@ -5,6 +5,7 @@ import inspect
 import logging
 from typing import Any
 
+from oslo_context import context as oslo_context
 import oslo_messaging
 from oslo_versionedobjects import exception as library_exception
 
@@ -61,10 +62,16 @@ class Dispatcher(oslo_messaging.RPCDispatcher):  # type: ignore[misc]
                 what='a method', reason='the arguments are nested too deeply'
             )
         except Exception as unforeseen:
-            LOG.exception('A remote call of %s failed unforeseen', logs.shown(_named(asked)))
+            # A client that does not name its request is told of one that the log has too.
+            request = incoming.ctxt.get('request_id') or oslo_context.generate_request_id()
+            request_id = logs.shown(request)
+            LOG.exception(
+                'A remote call of %s failed unforeseen, under request %s',
+                logs.shown(_named(asked)),
+                request_id,
+            )
             error = exception.ConductorError(
-                reason=type(unforeseen).__name__,
-                request_id=logs.shown(incoming.ctxt.get('request_id')),
+                reason=type(unforeseen).__name__, request_id=request_id
             )
         if isinstance(error, _REFUSALS):
             LOG.warning('Refused a remote call: %s', logs.shown(error, _MAX_ERROR))

@@ -21,7 +21,7 @@ from nova_cellmap.tests.functional.conductor import hostile
 # The kinds that take a hundred times as long as others come a twentieth as often.
 _HEAVY = frozenset({'many', 'compressed'})
 # What may not be there.
-WRONG = ('leaks', 'wrong rows', 'honest failures')
+WRONG = ('leaks', 'wrong rows', 'honest failures', 'unforeseen')
 _AT_ONCE = 100
 _HONEST_PAUSE = 0.02
 _MAPPINGS = 200
@@ -133,6 +133,7 @@ def fuzz(conductor: fixtures.Conductor, count: int, seed: int, kinds: list[str])
     honest.end()
     after = measured(pid) if pid == worker_of(conductor) else {'died': 1}
     left = made_mappings()
+    log = conductor.log_file.read_text()
     return {
         'seconds': round(seconds, 1),
         'sent': dict(sent),
@@ -140,13 +141,14 @@ def fuzz(conductor: fixtures.Conductor, count: int, seed: int, kinds: list[str])
         'before': before,
         'after': after,
         'log bytes': conductor.log_file.stat().st_size - log_before,
-        'tracebacks in the log': conductor.log_file.read_text().count('Traceback'),
+        'tracebacks in the log': log.count('Traceback'),
         'honest calls': len(honest.seconds),
         'honest failures': honest.failures[:5],
         'honest p50 ms': round(1000 * statistics.median(honest.seconds), 1),
         'honest p99 ms': round(1000 * statistics.quantiles(honest.seconds, n=100)[98], 1),
         'honest max ms': round(1000 * max(honest.seconds), 1),
         'leaks': leaks[:5],
+        'unforeseen': [line for line in log.splitlines() if 'failed unforeseen' in line][:5],
         'wrong rows': [each for each, row in rows.items() if left.get(each) != row],
         'new rows': len(left) - len(rows),
         'cells': len(objects.CellMappingList.get_all(context)),

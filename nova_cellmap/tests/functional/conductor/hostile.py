@@ -161,6 +161,12 @@ class Sender:
         args = [self.value() for _ in range(self.chance.randrange(3))]
         return self._call('object_class_action_versions', class_action(name, method, *args))
 
+    def shapes(self) -> Sent:
+        name = self.chance.choice(list(_METHODS))
+        usual = class_action(name, self.chance.choice(_METHODS[name]))
+        odd = self.chance.choice(list(usual))
+        return self._call('object_class_action_versions', {**usual, odd: self.value()})
+
     def objects(self) -> Sent:
         name = self.chance.choice(list(_METHODS))
         fields = objects_base.registered().get(name, [None])[0].fields  # type: ignore[union-attr]
@@ -318,6 +324,7 @@ KINDS: dict[str, Callable[[Sender], Sent]] = {
     name: getattr(Sender, name)
     for name in (
         'arguments',
+        'shapes',
         'objects',
         'names',
         'methods',

@@ -201,6 +201,21 @@ class AnswersSqlite(_Case):
             self.assertIn(name, expected, f'{method} {str(args)[:200]}')
         self.assertNotIn('Traceback', self.conductor.log_file.read_text())
 
+    def test_arguments_of_other_shapes_are_refused(self) -> None:
+        obj = hostile.primitive(instance_uuid=str(uuid.uuid4()))
+        odds: list[Any] = [None, True, 5, 1.5, 'x', [5], ['x'], {'x': 1}, [None], [[]]]
+        for usual, method in (
+            (hostile.class_action(_LIST, 'get_all'), 'object_class_action_versions'),
+            (hostile.object_action(obj, 'save'), 'object_action'),
+            ({'objinst': obj, 'object_versions': {}}, 'object_backport_versions'),
+        ):
+            for name, value in usual.items():
+                for odd in odds:
+                    if type(odd) is not type(value):
+                        refusal = self.refused(method, {**usual, name: odd})
+                        self.assertEqual('RemoteCallRefused', refusal, f'{method} {name}: {odd}')
+        self.assertNotIn('Traceback', self.conductor.log_file.read_text())
+
     def test_nobody_writes_lines_into_the_log(self) -> None:
         forged = 'x\n2026-01-01 00:00:00.000 1 INFO forged \x1b[31m'
         for name in ('request_id', 'user', 'project_id', 'global_request_id', 'user_name'):

@@ -31,6 +31,19 @@ class Arguments(base.TestCase):
             {'x': ['\u65e5\u672c \U0001f600', 5, -5, 1.5, None, True, 'x' * 4096, {}, [[[]]]]}, 10
         )
 
+    def test_shapes(self) -> None:
+        fine = {'objname': 'x', 'objmethod': 'y', 'object_versions': {}, 'args': [], 'kwargs': {}}
+        bounds.check_arguments(fine, 1000)
+        bounds.check_arguments({**fine, 'args': (1,)}, 1000)
+        for name, value in fine.items():
+            for odd in (None, True, 0, 1.5, 'x', ['x'], {'x': 1}):
+                if type(odd) is type(value):
+                    continue
+                error = self.assertRaises(
+                    exception.RemoteCallRefused, bounds.check_arguments, {**fine, name: odd}, 1000
+                )
+                self.assertIn(f'{name} is a {type(odd).__name__}, and no ', str(error))
+
     def test_texts(self) -> None:
         self.assertIn('5000 characters', self.refused('x' * 5000))
         self.assertIn('300 characters', self.refused({'x' * 300: 1}))
