@@ -293,7 +293,13 @@ class Audit:
         return [case for case in cases if case.problems and self._is_concerned(case)]
 
     def _mapped(self, uuids: Sequence[str]) -> dict[str, db_api.Row]:
-        rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
+        try:
+            rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
+        except exception.DatabaseError as error:
+            # Not its kinds, of a database that cannot be asked.
+            if type(error) is not exception.DatabaseError:
+                raise
+            rows = db_api.instance_mapping_get_as_stored(self._context, uuids)
         return {row['instance_uuid']: row for row in rows}
 
     def _rows(self, uuids: Sequence[str]) -> tuple[_Rows, _InvalidRows]:

@@ -14,12 +14,12 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
-from nova_cellmap.cells import undecoded
 from nova_cellmap.db import deadline
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import guard
 from nova_cellmap.db import session
+from nova_cellmap.db import undecoded
 from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -228,7 +228,9 @@ def rows_of(
     most_bytes = None if most is None else _BYTES_BESIDE + most * BYTES_A_ROW
     try:
         with _limited(connection, most_bytes):
-            found = _plain(connection, query) if is_plain else connection.execute(query).all()
+            found: Sequence[Sequence[Any]] = (
+                undecoded.rows(connection, query) if is_plain else connection.execute(query).all()
+            )
             return _checked(found, query, most)
     except Exception as error:
         raise errors.as_driver_error(error) from error
@@ -245,11 +247,6 @@ def _limited(connection: sa.Connection, most_bytes: int | None) -> Iterator[None
 def _keys(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:
     with _limited(connection, _BYTES_BESIDE):
         return list(connection.execute(query).keys())
-
-
-def _plain(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Sequence[Any]]:
-    with undecoded.text_undecoded(connection) as encoding:
-        return [undecoded.decoded(row, encoding) for row in connection.execute(query).all()]
 
 
 def _checked(

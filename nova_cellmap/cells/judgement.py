@@ -7,6 +7,7 @@ import enum
 import functools
 from typing import Any
 
+from nova_cellmap.cells import rows
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.db import api as db_api
@@ -15,7 +16,7 @@ from nova_cellmap.db import api as db_api
 class Kind(enum.StrEnum):
     """What can be wrong."""
 
-    # A row of a cell that no mapping can be made of.
+    # A row of a cell that no mapping can be made of, or a mapping that says what none can.
     INVALID_ROW = 'invalid_row'
     # An instance without a mapping.
     MISSING = 'missing'
@@ -109,6 +110,10 @@ class Case:
         if self.invalid:
             # What they should have said nobody knows, and so not what is right.
             yield from self._invalid()
+        elif self.mapping is not None and (reason := _misread(self.mapping)):
+            cell = self.home if self.rows else self.named
+            if cell is not None:
+                yield Kind.INVALID_ROW, cell, f'its mapping, row {self.mapping["id"]}: {reason}'
         elif len(self.live) > 1:
             cell = self.named if self.named in self.live else None
             cells = ' and '.join(map(self.identity, self.live))
@@ -149,3 +154,15 @@ class Case:
                 'queued for delete, and not' if mapping['queued_for_delete'] else 'not queued, and'
             )
             yield Kind.STALE_QUEUED_FOR_DELETE, home, f'{told} deleted'
+
+
+def _misread(mapping: db_api.Row) -> str:
+    """What of a mapping is no text of its database's encoding; empty where all is."""
+    return '; '.join(
+        f'{name}, {rows.shown(value)}, is not in the encoding of its database'
+        for name, value in mapping.items()
+        if name in _TEXTS and value is not None and not rows.is_text(rows.text_of(value))
+    )
+
+
+_TEXTS = ('instance_uuid', 'cell_uuid', 'project_id', 'user_id')

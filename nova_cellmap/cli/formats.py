@@ -16,6 +16,11 @@ _FORMULA = re.compile('[=+@\uff1d\uff0b\uff0d\uff20-]')
 def shown(row: Iterable[Any], format_: str) -> list[Any]:
     """A row as it is printed: exact in json and yaml, which have escapes of their own."""
     show = _SHOWN.get(format_)
+    # SQLite keeps anything in a column of text.
+    row = [
+        value.decode('utf-8', 'backslashreplace') if isinstance(value, bytes) else value
+        for value in row
+    ]
     return [show(value) if show and isinstance(value, str) else value for value in row]
 
 

@@ -45,6 +45,7 @@ from oslo_utils import timeutils
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import text
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
@@ -56,6 +57,8 @@ from nova_cellmap.db import models
 from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
 from nova_cellmap.db import transaction
+from nova_cellmap.db import undecoded
+from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
@@ -468,7 +471,11 @@ def _get_mapping(context: Connected, instance_uuid: str) -> Row:
             raise exception.InstanceMappingNotFound(uuid=instance_uuid)
         return _with_cells(context, rows)[0]
     since = _since(context)
-    row = context.connection.execute(_LOOKUP_WITH_CELL, {'uuid': instance_uuid}).first()
+    try:
+        row = context.connection.execute(_LOOKUP_WITH_CELL, {'uuid': instance_uuid}).first()
+    except (ValueError, TypeError) as error:
+        # SQLAlchemy lets out as it is what it makes of a time that is none.
+        raise _misread(f'{error}, where instance_uuid {text.shown(instance_uuid)} is') from error
     if row is None:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
     mapping = dict(zip(MAPPING_COLUMNS, row, strict=False))
@@ -691,9 +698,52 @@ def _page_of(
 
 @reads
 def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> list[Fact]:
-    """The next *limit* mappings behind an instance uuid, in the order of these."""
+    """The next *limit* mappings behind an instance uuid, in the order of these.
+
+    Text that is not in the encoding of the database has surrogates.
+    """
     query = _SCAN.where(_mappings.c.instance_uuid > last_uuid).limit(limit)
-    return [(uuid, said) for uuid, said in context.connection.execute(query).all()]
+    try:
+        found: Sequence[Sequence[Any]] = context.connection.execute(query).all()
+    except errors.DRIVER as error:
+        if errors.kind_of(error) is not Kind.MISREAD:
+            raise
+        # One such text must not keep the others from being read.
+        found = undecoded.rows(context.connection, query)
+        for uuid, _ in found:
+            _check_is_text(uuid)
+    if found:
+        # What is no text at all comes last.
+        _check_is_text(found[-1][0])
+    return [(uuid, said) for uuid, said in found]
+
+
+def _check_is_text(uuid: Any) -> None:
+    """There is no going on behind what is none."""
+    if not isinstance(uuid, str) or any('\ud800' <= each <= '\udfff' for each in uuid):
+        raise _misread(f'it has instance_uuid {text.shown(uuid)}')
+
+
+def _misread(why: str) -> errors.DriverError:
+    return errors.DriverError(ValueError(why), Kind.MISREAD)
+
+
+@reads
+def instance_mapping_get_as_stored(context: Connected, instance_uuids: Iterable[str]) -> list[Row]:
+    """The mappings of some instances whose values may be none of their columns'.
+
+    Nothing is made of a value: times are as the driver gives them, and text that is not in the
+    encoding of the database has surrogates. SQLite keeps anything in any column.
+    """
+    columns: list[sa.ColumnElement[Any]] = [sa.column(name) for name in MAPPING_COLUMNS]
+    query = sa.select(*columns).select_from(_mappings)
+    return [
+        dict(zip(MAPPING_COLUMNS, row, strict=True))
+        for chunk in _chunks(instance_uuids)
+        for row in undecoded.rows(
+            context.connection, query.where(_mappings.c.instance_uuid.in_(chunk))
+        )
+    ]
 
 
 def fact(
@@ -709,8 +759,8 @@ def fact(
     :param queued_for_delete: NULL is no
     """
     said: sa.ColumnElement[str] = sa.case((queued_for_delete, '1'), else_='0')
-    for text in reversed(texts):
-        said = sa.func.coalesce(sa.type_coerce(text, sa.String), _NULL) + SEPARATOR + said
+    for each in reversed(texts):
+        said = sa.func.coalesce(sa.type_coerce(each, sa.String), _NULL) + SEPARATOR + said
     return said
 
 

@@ -367,7 +367,8 @@ def of_mapping(error: BaseException, database: str = '') -> exception.CellMapErr
             return exception.InvalidInput(reason=why)
         case Kind.MISREAD:
             return exception.DatabaseError(
-                f'The mapping database has a row that cannot be read: {why}. Correct it by hand.',
+                f'The mapping database has a row that cannot be read: {why}. Correct it by hand: '
+                'nova-cellmap-manage cell_v2 audit names those whose text is in no encoding.',
                 reason=why,
             )
     return exception.DatabaseError(reason=why)

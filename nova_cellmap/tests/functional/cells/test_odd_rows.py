@@ -15,8 +15,10 @@ from nova_cellmap.cells import nova_import
 from nova_cellmap.cells import target
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
+from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
 from nova_cellmap.objects import CellMappingList
+from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_cell
@@ -330,6 +332,83 @@ class UndecodableSqlite(_Case):
             )
         [problem] = self.assert_set_aside(1, good)
         self.assertEqual(odd, problem.instance_uuid)
+
+
+class MappingsSqlite(_Case):
+    """The same of the mapping's own rows."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.good = nova_cell.add(self.nova)
+        self.odd = nova_cell.add(self.nova)
+        mapping.map_instances(self.context, self.cell)
+        self.missing = nova_cell.add(self.nova)
+        self.gone = self.make_mapping(cell_uuid=self.cell.uuid).instance_uuid
+
+    def spoil(self, column: str, value: str, uuid: str) -> None:
+        self.execute(
+            sa.text(
+                f'UPDATE instance_mapping SET {column} = {value} WHERE instance_uuid = :uuid'
+            ).bindparams(uuid=uuid)
+        )
+
+    def test_one_that_is_no_text_is_told_of_and_the_others_compared(self) -> None:
+        for column in ('project_id', 'user_id'):
+            for value in ("x'fffe'", "CAST(x'fffe' AS TEXT)"):
+                for uuid in (self.odd, self.gone):
+                    self.spoil(column, value, uuid)
+                for batch_size in (1, 2, 1000):
+                    for options in ({}, {'repair': True, 'purge': True}):
+                        problems = self.audit(batch_size=batch_size, **options)
+                        kinds = {each.instance_uuid: each.kind for each in problems}
+                        expected = dict.fromkeys((self.odd, self.gone), Kind.INVALID_ROW)
+                        expected[self.missing] = Kind.MISSING
+                        self.assertEqual(expected, kinds)
+                        mended = {each.instance_uuid for each in problems if each.mended}
+                        self.assertEqual({self.missing} if options else set(), mended)
+                        for each in problems:
+                            if each.kind is Kind.INVALID_ROW:
+                                self.assertIn(f'{column}, ', each.detail)
+                                self.assertIn('encoding', each.detail)
+                    self.execute(
+                        _mappings.delete().where(_mappings.c.instance_uuid == self.missing)
+                    )
+
+    def test_a_time_that_is_none_keeps_nobody_from_being_mended(self) -> None:
+        self.spoil('created_at', "'yesterday'", self.odd)
+        self.spoil('project_id', "'another'", self.odd)
+        kinds = {each.instance_uuid: each.kind for each in self.audit(repair=True)}
+        self.assertEqual(
+            {
+                self.odd: Kind.WRONG_OWNER,
+                self.missing: Kind.MISSING,
+                self.gone: Kind.ORPHANED,
+            },
+            kinds,
+        )
+
+    def test_a_uuid_that_is_no_text_is_named(self) -> None:
+        for value in ("x'fffe'", "CAST(x'fffe' AS TEXT)"):
+            self.spoil('instance_uuid', value, self.odd)
+            error = self.assertRaises(exception.DatabaseError, self.audit)
+            self.assertIn('cannot be read: it has instance_uuid', str(error))
+            self.assertIn('Correct it by hand', str(error))
+            self.execute(
+                sa.text('DELETE FROM instance_mapping WHERE instance_uuid NOT LIKE "%-%"')
+            )
+            self.make_mapping(instance_uuid=self.odd, cell_uuid=self.cell.uuid)
+
+    def test_a_lookup_names_a_time_that_is_none(self) -> None:
+        self.spoil('created_at', "'yesterday'", self.odd)
+        for _ in range(2):
+            error = self.assertRaises(
+                exception.DatabaseError,
+                InstanceMapping.get_by_instance_uuid,
+                self.context,
+                self.odd,
+            )
+            self.assertIn('yesterday', str(error))
+            known_cells.known().forget()
 
 
 class ZeroDates(_Case):

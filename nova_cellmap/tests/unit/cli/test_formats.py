@@ -33,6 +33,11 @@ class Formats(base.TestCase):
             for value in (None, True, -1, 1.5):
                 self.assertIs(value, self.one(value, format_))
 
+    def test_bytes_are_shown_as_text(self) -> None:
+        for format_ in (*_LINES, 'json'):
+            self.assertEqual('ab', self.one(b'ab', format_))
+        self.assertEqual('a\\xff', self.one(b'a\xff', 'json'))
+
     def test_a_spreadsheet_gets_no_formula(self) -> None:
         plain = ('=cmd', '+1', '-1', '@x', '＝x', '＋1', '－1', '＠x')
         for text in (*plain, ' =x', '\t=x', '\n=x', '\r@x', '\u3000=x'):

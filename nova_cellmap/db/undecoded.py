@@ -12,8 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 
+def rows(connection: sa.Connection, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """What a query without types finds; what is not in the encoding becomes surrogates."""
+    with _text_undecoded(connection) as encoding:
+        return [_decoded(row, encoding) for row in connection.execute(query).all()]
+
+
 @contextlib.contextmanager
-def text_undecoded(connection: sa.Connection) -> Iterator[str]:
+def _text_undecoded(connection: sa.Connection) -> Iterator[str]:
     """A block in which text comes as bytes, where the driver can do that.
 
     :returns: Python's name of the encoding that the text should be in
@@ -33,8 +39,7 @@ def text_undecoded(connection: sa.Connection) -> Iterator[str]:
             yield 'utf-8'
 
 
-def decoded(row: Sequence[Any], encoding: str) -> tuple[Any, ...]:
-    """A row with its bytes as text; what is not in the encoding becomes surrogates."""
+def _decoded(row: Sequence[Any], encoding: str) -> tuple[Any, ...]:
     return tuple(
         value.decode(encoding, 'surrogateescape') if isinstance(value, bytes) else value
         for value in row
