@@ -80,5 +80,10 @@ def count(context: RequestContext) -> Counts:
         project.queued_for_delete += queued_for_delete
     return Counts(
         cells=sorted(cells.values(), key=lambda cell: (-cell.mappings, cell.label)),
-        projects=sorted(projects.values(), key=lambda each: (-each.mappings, each.project_id)),
+        projects=sorted(projects.values(), key=_place),
     )
+
+
+def _place(project: ProjectCount) -> tuple[int, str]:
+    # SQLite keeps bytes in a column of text too.
+    return -project.mappings, str(project.project_id)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.cells import audit
+from nova_cellmap.cells import counts
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import mapping
@@ -386,6 +387,13 @@ class MappingsSqlite(_Case):
             },
             kinds,
         )
+
+    def test_they_are_counted(self) -> None:
+        self.spoil('project_id', "x'fffe'", self.odd)
+        self.execute(_mappings.delete().where(_mappings.c.instance_uuid == self.gone))
+        projects = counts.count(self.context).projects
+        self.assertEqual([1, 1], sorted(each.mappings for each in projects))
+        self.assertIn(b'\xff\xfe', [each.project_id for each in projects])
 
     def test_a_uuid_that_is_no_text_is_named(self) -> None:
         for value in ("x'fffe'", "CAST(x'fffe' AS TEXT)"):
