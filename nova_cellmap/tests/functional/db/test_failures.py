@@ -66,12 +66,18 @@ class _Silent(_Case):
                     api.instance_mapping_get_all(self.context)
                     self.make_mapping()
                 proxy.act(Mode.HOLE)
-                logger = self.useFixture(fixtures.FakeLogger())
+                logger = self.useFixture(fixtures.FakeLogger(format='%(name)s %(message)s'))
                 begun = time.monotonic()
                 self.assertRaises(exception.DatabaseUnreachable, call)
                 # Twice what the options say, and what a crowded machine takes.
                 self.assertLess(time.monotonic() - begun, 20)
-                self.assertLessEqual(len(logger.output.splitlines()), 2, logger.output)
+                # Other tests' connections to their message queues may have something to say.
+                lines = [
+                    line
+                    for line in logger.output.splitlines()
+                    if not line.startswith(('oslo.messaging', 'oslo_messaging', 'amqp', 'kombu'))
+                ]
+                self.assertLessEqual(len(lines), 2, lines)
                 proxy.cut()
 
     def test_a_pool_without_a_free_connection(self) -> None:
