@@ -4,6 +4,7 @@
 It is checked before anything else looks at them, in time that grows as they do.
 """
 
+from collections.abc import Callable
 import re
 from typing import Any
 
@@ -42,7 +43,8 @@ def check_arguments(arguments: Any, page_size: int) -> None:
     """Check that they are of the kinds that they should be, and no larger than anything that the
     conductor can be asked for.
 
-    :raises: RemoteCallRefused; PageTooLarge where a list is longer than a page
+    :raises: RemoteCallRefused; PageTooLarge where a list is longer than a page; InvalidInput, as
+        without a conductor, where a text has a control character
     """
     _check_shapes(arguments)
     longest = max(page_size, _SOME)
@@ -52,7 +54,7 @@ def check_arguments(arguments: Any, page_size: int) -> None:
         for value in level:
             kind = type(value)
             if kind is str:
-                _check_text(value)
+                _check_text(value, MAX_TEXT, _invalid)
             elif kind is dict:
                 _check_keys(value)
                 below.extend(value.values())
@@ -86,7 +88,7 @@ def check_context(context: Any) -> None:
             raise _refusal(f'{name} of the context has more than {MAX_KEYS} members')
         for text in texts:
             if type(text) is str:
-                _check_text(text, MAX_TEXT if name in _TOKENS else _MAX_LOGGED)
+                _check_text(text, MAX_TEXT if name in _TOKENS else _MAX_LOGGED, _refusal)
             elif type(text) not in _PLAIN:
                 raise _refusal(f'{name} of the context is a {type(text).__name__}')
 
@@ -98,7 +100,7 @@ def _check_keys(value: dict[Any, Any]) -> None:
     if len(value) > MAX_KEYS:
         raise _refusal(f'something has more than {MAX_KEYS} keys')
     for key in value:
-        _check_text(key, MAX_KEY)
+        _check_text(key, MAX_KEY, _refusal)
     if _VERSION_KEY in value:
         check_version(value[_VERSION_KEY])
 
@@ -109,13 +111,17 @@ def check_version(version: Any) -> None:
         raise _refusal('the version of an object is two or three numbers, as 1.4 is')
 
 
-def _check_text(text: str, most: int = MAX_TEXT) -> None:
+def _check_text(text: str, most: int, error: Callable[[str], exception.CellMapError]) -> None:
     if len(text) > most:
         raise _refusal(f'a text of {len(text)} characters; at most {most} are taken')
     # The first is quick, and true of nearly all.
     if not text.isprintable() and _CONTROL.search(text):
-        raise _refusal('a text has a control character in it')
+        raise error('a text has a control character in it')
 
 
 def _refusal(reason: str) -> exception.RemoteCallRefused:
     return exception.RemoteCallRefused(what='a method', reason=reason)
+
+
+def _invalid(reason: str) -> exception.InvalidInput:
+    return exception.InvalidInput(reason=reason)

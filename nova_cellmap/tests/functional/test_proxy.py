@@ -21,7 +21,9 @@ class _Proxied(base.TestCase):
         self.engine = sa.create_engine(self.proxy.url(self.database.url), **self.limits)
         self.addCleanup(self.engine.dispose)
         self.name = f'proxied_{uuid.uuid4().hex}'
-        self.direct(f'CREATE TABLE {self.name} (id INTEGER)')
+        # The servers' default engine knows of no transactions.
+        kind = 'ENGINE=InnoDB' if self.kind == 'mariadb' else ''
+        self.direct(f'CREATE TABLE {self.name} (id INTEGER) {kind}')
         self.addCleanup(self.direct, f'DROP TABLE {self.name}')
         # Before the table is dropped.
         self.addCleanup(self.proxy.cut)

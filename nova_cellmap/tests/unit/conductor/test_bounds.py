@@ -22,7 +22,10 @@ class Arguments(base.TestCase):
     def refused(self, value: Any, page_size: int = 1000) -> str:
         arguments = {'args': [value]}
         error = self.assertRaises(
-            exception.RemoteCallRefused, bounds.check_arguments, arguments, page_size
+            (exception.RemoteCallRefused, exception.InvalidInput),
+            bounds.check_arguments,
+            arguments,
+            page_size,
         )
         return str(error)
 
@@ -49,6 +52,8 @@ class Arguments(base.TestCase):
         self.assertIn('300 characters', self.refused({'x' * 300: 1}))
         for text in ('\0', 'a\nb', '\x1b[31m', '\x7f', '\x85', '\ud800', 'x\r'):
             self.assertIn('control character', self.refused(text))
+            # As it is told without a conductor.
+            self.assertRaises(exception.InvalidInput, bounds.check_arguments, {'args': [text]}, 9)
             self.assertIn('control character', self.refused({text: 1}))
 
     def test_numbers(self) -> None:
@@ -79,7 +84,11 @@ class Arguments(base.TestCase):
     def test_anything_passes_or_is_refused(self, value: Any) -> None:
         try:
             bounds.check_arguments({'x': value}, 5)
-        except (exception.RemoteCallRefused, exception.PageTooLarge) as error:
+        except (
+            exception.RemoteCallRefused,
+            exception.PageTooLarge,
+            exception.InvalidInput,
+        ) as error:
             self.assertLess(len(str(error)), 300)
 
 
