@@ -56,8 +56,8 @@ class CreateCell(base.Command):
         '    --transport-url rabbit://nova:secret@mq1:5672/cell1',
         '# where nobody else on the machine is to see the passwords:',
         'nova-cellmap-manage cell_v2 create_cell --name cell1 \\',
-        '    --database_connection-file /root/cell1-database \\',
-        '    --transport-url-file /root/cell1-queue',
+        '    --database_connection-file /etc/nova-cellmap/cell1-database \\',
+        '    --transport-url-file /etc/nova-cellmap/cell1-queue',
     )
     exit_statuses = {1: 'a URL is wrong or missing', 2: "the name or a URL is another cell's"}
     statuses = {exception.InvalidURL: 1, exception.CellMappingExists: 2}

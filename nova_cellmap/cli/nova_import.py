@@ -21,7 +21,7 @@ class ImportNova(base.ShowOne):
 
     examples = (
         'nova-cellmap-manage cell_v2 import_nova \\',
-        '    --connection-file /root/nova-api-url',
+        '    --connection-file /etc/nova-cellmap/nova-api-url',
         '# at most 50,000 mappings a run, until all are copied:',
         'until nova-cellmap-manage cell_v2 import_nova --connection-env URL \\',
         '    --max-count 50000; do [ $? -eq 1 ] || break; done',
