@@ -117,8 +117,8 @@ def _sqlite_problem(parsed: 'sa_url.URL', from_client: bool) -> _Problem:
         return f'a file {_FOR_OPERATORS}'
     path = parsed.database or ''
     if path.startswith('file:'):
-        # SQLite parses that once more.
-        path = parse.unquote(path.removeprefix('file:'))
+        # SQLite parses that once more, and releases of SQLAlchemy quote and unquote differently.
+        path = parse.unquote(parse.unquote(path.removeprefix('file:')))
         if '?' in path or '#' in path:
             return 'its path holds a ? or #, which SQLite would take for parameters'
     if path in ('', ':memory:'):

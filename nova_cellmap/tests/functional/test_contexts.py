@@ -43,6 +43,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'instance_mapping_get_by_cell_id': (1,),
         'instance_mapping_list': (),
         'instance_mapping_get_by_instance_uuids': ([instance],),
+        'instance_mapping_get_as_stored': ([instance],),
         'instance_mapping_list_by_instance_uuids': ([instance],),
         'instance_mapping_scan': ('', 10),
         'instance_mapping_get_counts': ('p',),

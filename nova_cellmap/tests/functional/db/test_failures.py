@@ -215,9 +215,11 @@ class FullSqlite(base.TestCase):
     def test_a_database_that_is_full(self) -> None:
         self.make_mapping()
 
-        @sa.event.listens_for(engine.writer_engine(), 'begin')
-        def limit(connection: sa.Connection) -> None:
-            connection.exec_driver_sql('PRAGMA max_page_count = 1')
+        engine.dispose()
+
+        @sa.event.listens_for(engine.writer_engine(), 'connect')
+        def limit(connection: Any, record: Any) -> None:
+            connection.execute('PRAGMA max_page_count = 1')
 
         rows = [{'instance_uuid': base.new_uuid(), 'project_id': 'p' * 250} for _ in range(2000)]
         error = self.assertRaises(
@@ -245,8 +247,9 @@ class BehindPostgresql(_Case):
             ('cell_mapping', lambda: api.cell_mapping_create(self.context, cell)),
             ('cell_mapping', lambda: api.cell_mapping_create_bulk(self.context, [cell])),
         ):
+            taken = f'(SELECT min(id) FROM {table})'
             self.execute(
-                sa.text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), 1, false)")
+                sa.text(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {taken}, false)")
             )
             error = self.assertRaises(exception.DatabaseError, create)
             self.assertIn(f'a new row of {table} an id that is taken', str(error))
