@@ -15,8 +15,10 @@ from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
+from nova_cellmap.db import migration
 from nova_cellmap.db import models
 from nova_cellmap.db import transaction
+from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
@@ -213,8 +215,11 @@ del _Wrong
 
 class FullSqlite(base.TestCase):
     def test_a_database_that_is_full(self) -> None:
+        # One that no other test has left free pages in.
+        database = self.useFixture(our_fixtures.Database('sqlite'))
+        migration.db_sync(engine=database.engine())
+        nova_cellmap.configure(database.conf())
         self.make_mapping()
-
         engine.dispose()
 
         @sa.event.listens_for(engine.writer_engine(), 'connect')
@@ -226,7 +231,7 @@ class FullSqlite(base.TestCase):
             exception.DatabaseFull, api.instance_mapping_create_bulk, self.context, rows
         )
         self.assertIn('full', str(error))
-        nova_cellmap.configure(self.conf)
+        nova_cellmap.configure(database.conf())
         self.assertEqual(1, len(api.instance_mapping_get_all(self.context)))
 
 
