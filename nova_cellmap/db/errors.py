@@ -336,8 +336,8 @@ class Said(Exception):
 def without_rows(error: BaseException) -> Said:
     """What to name as the cause of an error of ours.
 
-    The text of the error itself may have rows, with passwords in them, and statements: whoever
-    logs a traceback would log those.
+    The text of the error itself may have rows, with passwords in them, and statements: a
+    logged traceback would show those.
     """
     _, cause = _unwrapped(error)
     said = Said(f'{type(cause).__name__}: {reason(error)}')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a database's server cannot have of whoever connects to it.
+"""What a database's server cannot have of those that connect to it.
 
 A server can ask a driver for more than its answer: for a file of the client, for the password
 in clear text. Who can store a cell's URL, or sits between a cell and us, is such a server.
@@ -19,7 +19,7 @@ _LIBPQ_WITH_REQUIRE_AUTH = 160000
 
 
 def guarded(url: sa_url.URL) -> sa_url.URL:
-    """Return a URL whose engine is guarded, whoever makes it."""
+    """Return a URL whose engine is guarded, wherever it is made."""
     return url.update_query_pairs([('plugin', _PLUGIN)], append=True)
 
 

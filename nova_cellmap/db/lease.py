@@ -5,7 +5,7 @@ A session's lock is refused by Percona XtraDB Cluster, stays behind at PgBouncer
 one node of a Galera cluster alone. A row is known to all, and can be changed in one transaction
 with what it guards.
 
-The first row says who has the lock. While it is there, whoever has it counts up the second every
+The first row says who has the lock. While it is there, the holder counts up the second every
 few seconds, from a thread of its own. Others watch that count by their own clock, and take the
 lock where it has rested for too long: no time of one machine is ever compared with that of
 another. Each statement of the holder is preceded by a look at the first row, which locks it: as

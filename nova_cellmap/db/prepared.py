@@ -70,7 +70,7 @@ class Query:
     def tuples(
         self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect, values: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]:
-        """Read by way of the driver.
+        """Read through the driver.
 
         :raises: DriverError, also for a value that a column does not take
         """
@@ -140,7 +140,7 @@ class Insert:
     def key(
         self, connection: sa.PoolProxiedConnection, dialect: Any, values: Mapping[str, Any]
     ) -> int:
-        """Insert by way of the driver; answer the key.
+        """Insert through the driver; answer the key.
 
         :raises: as :meth:`Query.tuples`
         """
