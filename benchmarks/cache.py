@@ -23,7 +23,7 @@ from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests import fixtures
-from nova_cellmap.tests.functional.db import cache_race
+from nova_cellmap.tests.functional.db.caching import cache_race
 
 DATABASE, CACHE = 'database', 'cache'
 _ALONE, _MANY, _SAVES = 'lookup', '100 at once', 'save'

@@ -39,9 +39,9 @@ def configure(conf: 'cfg.ConfigOpts') -> None:
         :exc:`nova_cellmap.exception.InvalidOption`, where an option cannot be followed
     """
     from nova_cellmap import conf as options
-    from nova_cellmap.db import cache
     from nova_cellmap.db import engine
-    from nova_cellmap.db import known_cells
+    from nova_cellmap.db.caching import cache
+    from nova_cellmap.db.caching import known_cells
 
     # On a service's own configuration some may be missing, where it has the others.
     options.register_opts(conf)

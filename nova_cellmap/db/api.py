@@ -49,15 +49,15 @@ from nova_cellmap import text
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
-from nova_cellmap.db import cache
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
-from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
 from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
 from nova_cellmap.db import transaction
 from nova_cellmap.db import undecoded
+from nova_cellmap.db.caching import cache
+from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected

@@ -28,11 +28,11 @@ from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import changes
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
+from nova_cellmap.db.caching import changes
 from nova_cellmap.db.errors import Kind
 from nova_cellmap.db.outcome import Outcome
 

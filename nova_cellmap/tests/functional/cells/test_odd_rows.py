@@ -16,8 +16,8 @@ from nova_cellmap.cells import nova_import
 from nova_cellmap.cells import target
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
-from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
+from nova_cellmap.db.caching import known_cells
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db import engine
-from nova_cellmap.db import known_cells
 from nova_cellmap.db import models
+from nova_cellmap.db.caching import known_cells
 from nova_cellmap.tests.functional import base
 
 InstanceMapping = objects.InstanceMapping

@@ -4,10 +4,10 @@
 from oslo_config import cfg
 
 from nova_cellmap.db import api
-from nova_cellmap.db import cache
+from nova_cellmap.db.caching import cache
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
-from nova_cellmap.tests.functional.db import cache_race
+from nova_cellmap.tests.functional.db.caching import cache_race
 
 # Few, so that they meet.
 _MAPPINGS = 12

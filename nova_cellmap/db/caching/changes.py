@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import time
 
-from nova_cellmap.db import cache
-from nova_cellmap.db import known_cells
+from nova_cellmap.db.caching import cache
+from nova_cellmap.db.caching import known_cells
 
 
 class Changes:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from oslo_config import cfg
 
 from nova_cellmap import exception
-from nova_cellmap.db import limited
+from nova_cellmap.db.caching import limited
 
 LOG = logging.getLogger(__name__)
 

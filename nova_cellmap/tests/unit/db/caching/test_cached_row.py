@@ -8,8 +8,8 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_cellmap.db import cached_row
 from nova_cellmap.db import models
+from nova_cellmap.db.caching import cached_row
 from nova_cellmap.tests import base as tests_base
 
 _UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee'

@@ -13,10 +13,10 @@ from unittest import mock
 import fixtures
 import testtools
 
-from nova_cellmap.db import cache
-from nova_cellmap.db import cached_row
-from nova_cellmap.db import limited
-from nova_cellmap.db import memcached
+from nova_cellmap.db.caching import cache
+from nova_cellmap.db.caching import cached_row
+from nova_cellmap.db.caching import limited
+from nova_cellmap.db.caching import memcached
 from nova_cellmap.tests import base as tests_base
 
 _UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee'

@@ -7,7 +7,7 @@ from typing import Any
 from oslo_config import cfg
 
 import nova_cellmap
-from nova_cellmap.db import cache
+from nova_cellmap.db.caching import cache
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.objects import test_instance_mapping

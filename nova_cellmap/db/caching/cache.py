@@ -31,8 +31,8 @@ import time
 from oslo_config import cfg
 
 from nova_cellmap import exception
-from nova_cellmap.db import cached_row
-from nova_cellmap.db import memcached
+from nova_cellmap.db.caching import cached_row
+from nova_cellmap.db.caching import memcached
 
 LOG = logging.getLogger(__name__)
 

@@ -18,12 +18,12 @@ import testtools
 import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
-from nova_cellmap.db import cache
 from nova_cellmap.db import engine
-from nova_cellmap.db import known_cells
-from nova_cellmap.db import memcached
 from nova_cellmap.db import models
 from nova_cellmap.db import transaction
+from nova_cellmap.db.caching import cache
+from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching import memcached
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures

@@ -23,7 +23,7 @@ from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
-from nova_cellmap.db import cache
+from nova_cellmap.db.caching import cache
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
