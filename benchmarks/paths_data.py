@@ -18,7 +18,7 @@ from benchmarks import common
 from benchmarks import deployment
 from benchmarks import remote
 from nova_cellmap.db import bulk_insert
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 
 # Of all mappings, in one project.
 _LARGE_PART = 1 / 5
@@ -140,7 +140,7 @@ class Filling:
         self._nova = None if nova_url is None else _engine(nova_url)
         cells = list(mappings.cell_rows())
         with self._ours.begin() as connection:
-            connection.execute(models.cell_mapping.insert(), cells)
+            connection.execute(own.cell_mapping.insert(), cells)
         if self._nova is not None:
             with self._nova.begin() as connection:
                 connection.execute(
@@ -154,7 +154,7 @@ class Filling:
             numbers = [row.pop('cell') for row in chunk]
             _insert(
                 self._ours,
-                models.instance_mapping,
+                own.instance_mapping,
                 [
                     {**row, 'cell_uuid': self._mappings.cells[number]}
                     for row, number in zip(chunk, numbers, strict=True)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.paths_data import Mappings
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 
 Sent = list[tuple[str, Any]]
 
-_MAPPINGS, _CELLS = models.instance_mapping, models.cell_mapping
+_MAPPINGS, _CELLS = own.instance_mapping, own.cell_mapping
 _COUNTING_INDEX = 'instance_mapping_project_id_queued_for_delete_cell_uuid_idx'
 # How to tell a database to count along the index of the project alone; PostgreSQL cannot be told.
 _PLAIN = {

@@ -32,7 +32,7 @@ from benchmarks import soak_client
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import fixtures
 
 _WORKERS = 2
@@ -304,7 +304,7 @@ def _resident(pid: int) -> int:
 
 def check_database(results: Iterable[soak_client.Result]) -> None:
     """Compare what each client knows with what its project has, past all of the package."""
-    table = models.instance_mapping
+    table = own.instance_mapping
     with db_engine.writer_engine().connect() as connection:
         rows = connection.execute(sa.select(table)).all()
     for result in results:

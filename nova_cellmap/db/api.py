@@ -51,7 +51,6 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
-from nova_cellmap.db import models
 from nova_cellmap.db import outcome
 from nova_cellmap.db import prepared
 from nova_cellmap.db import transaction
@@ -59,6 +58,7 @@ from nova_cellmap.db import undecoded
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.error_kinds import Kind
+from nova_cellmap.db.schemas import own
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
@@ -76,10 +76,10 @@ _CHUNK = 1000
 # How many rows are written in one transaction: each has to wait for the disk.
 _BULK = 5000
 
-_cells = models.cell_mapping
-_mappings = models.instance_mapping
-_map_progress = models.map_progress
-_import_progress = models.import_progress
+_cells = own.cell_mapping
+_mappings = own.instance_mapping
+_map_progress = own.map_progress
+_import_progress = own.import_progress
 _CELL_COLUMNS = tuple(column.name for column in _cells.columns)
 _CELL_NAMES = frozenset(_CELL_COLUMNS)
 _CELL_REQUIRED = ('uuid', 'transport_url', 'database_connection')

@@ -18,8 +18,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap.db import models
 from nova_cellmap.db import session
+from nova_cellmap.db.schemas import own
 
 _Values = Mapping[str, Any]
 
@@ -164,6 +164,6 @@ def _from_document(dialect: sa.Dialect, table: sa.Table, names: tuple[str, ...])
 def _type(dialect: sa.Dialect, column: sa.Column[Any]) -> str:
     """A column's type; text in all of Unicode, whatever the database's own character set is."""
     kind = column.type.compile(dialect)
-    if not isinstance(column.type, sa.String | models.Text):
+    if not isinstance(column.type, sa.String | own.Text):
         return kind
-    return f'{kind} CHARACTER SET utf8mb4 COLLATE {models.exact_collation(dialect)}'
+    return f'{kind} CHARACTER SET utf8mb4 COLLATE {own.exact_collation(dialect)}'

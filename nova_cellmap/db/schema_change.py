@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import schema
 from sqlalchemy.engine import interfaces
 
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 
 
 def create_table(connection: sa.Connection, table: sa.Table) -> None:
@@ -156,7 +156,7 @@ def _set_mysql_options(connection: sa.Connection, table: sa.Table) -> None:
     options = {
         'engine': 'InnoDB',
         'charset': 'utf8mb4',
-        'collate': models.exact_collation(dialect),
+        'collate': own.exact_collation(dialect),
         'row_format': 'DYNAMIC',
     }
     for option, value in options.items():

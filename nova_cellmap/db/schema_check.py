@@ -14,9 +14,9 @@ from sqlalchemy import schema
 from nova_cellmap.db import column_check
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 
-_mapping = models.instance_mapping.c
+_mapping = own.instance_mapping.c
 
 
 def missing() -> list[str]:
@@ -27,7 +27,7 @@ def missing() -> list[str]:
     with _connected(db_engine.writer_engine()) as connection:
         return [
             problem
-            for table in models.metadata.sorted_tables
+            for table in own.metadata.sorted_tables
             for problem in _of_table(connection, table)
         ]
 
@@ -138,7 +138,7 @@ def _of_constraints(connection: sa.Connection, table: sa.Table) -> Iterator[str]
 
 
 def _of_mysql_table(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
-    exact = models.exact_collation(connection.dialect)
+    exact = own.exact_collation(connection.dialect)
     name = {'name': table.name}
     engine = connection.execute(_ENGINE, name).scalar_one()
     if engine != 'InnoDB':

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 
 Row = dict[str, Any]
 
@@ -20,7 +20,7 @@ VERSION = b'1'
 # In bytes: two texts of the greatest length, all of their characters escaped, and the rest.
 LONGEST = 8192
 
-_COLUMNS = tuple(column.name for column in models.instance_mapping.columns)
+_COLUMNS = tuple(column.name for column in own.instance_mapping.columns)
 _TIMES = ('created_at', 'updated_at')
 _UUID = re.compile(r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 _LONGEST_TEXT = 255

@@ -15,7 +15,7 @@ import nova_cellmap
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
@@ -111,9 +111,7 @@ class TestCase(tests_base.TestCase):
         """A cell that is there as no object would store it: of an earlier release, or by hand."""
         cell = self.make_cell()
         self.execute(
-            models.cell_mapping.update()
-            .where(models.cell_mapping.c.uuid == cell.uuid)
-            .values(values)
+            own.cell_mapping.update().where(own.cell_mapping.c.uuid == cell.uuid).values(values)
         )
         return CellMapping.get_by_uuid(self.context, cell.uuid)
 
@@ -152,6 +150,6 @@ def _conductor(database: fixtures.Database) -> fixtures.Conductor:
 def _empty(conf: cfg.ConfigOpts) -> None:
     nova_cellmap.configure(conf)
     with db_engine.writer_engine().begin() as connection:
-        for table in reversed(models.metadata.sorted_tables):
+        for table in reversed(own.metadata.sorted_tables):
             connection.execute(sa.delete(table))
     db_engine.dispose()

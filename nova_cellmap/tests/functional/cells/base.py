@@ -7,14 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 _OnEngine = Callable[[sa.Engine], None]
 
@@ -74,7 +74,7 @@ class TestCase(base.TestCase):
 
     def progress(self) -> Any:
         """The resume point of ``cell1``; None where there is none."""
-        table = models.map_progress
+        table = own.map_progress
         rows = self.execute(table.select().where(table.c.cell_uuid == self.cell.uuid))
         return rows[0] if rows else None
 

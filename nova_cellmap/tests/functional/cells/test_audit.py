@@ -17,7 +17,7 @@ from nova_cellmap.cells import mapping
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
 from nova_cellmap.db import api as db_api
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
@@ -25,7 +25,7 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 _DOZEN = 12
 
@@ -81,7 +81,7 @@ class Found(_Case):
         return problem
 
     def test_no_cell_and_no_mapping(self) -> None:
-        self.execute(models.cell_mapping.delete())
+        self.execute(own.cell_mapping.delete())
         self.assertEqual([], self.problems())
 
     def test_a_mapping_that_is_true(self) -> None:
@@ -405,7 +405,7 @@ class Unread(_Case):
     def test_the_rest_is_found_and_mended(self) -> None:
         expected = {(self.add(), 'missing'), (self.add(self.cell2), 'wrong_cell')}
         self.assertEqual(expected, self.found(repair=True))
-        self.execute(models.instance_mapping.delete())
+        self.execute(own.instance_mapping.delete())
         self.assertEqual({self.cell.uuid}, {problem.cell_uuid for problem in self.problems()})
 
     def test_what_is_mapped_to_it_may_be_there(self) -> None:

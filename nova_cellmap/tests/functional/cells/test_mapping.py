@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.cells import mapping
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 class _Case(cells_base.TestCase):
@@ -338,7 +338,7 @@ class AnyCell(_Case):
         self, rows: list[tuple[dict[str, Any], str]], runs: list[tuple[int, int]]
     ) -> None:
         self.execute(_mappings.delete())
-        self.execute(models.map_progress.delete())
+        self.execute(own.map_progress.delete())
         cells_base.empty(self.nova)
         cells = {'here': self.cell.uuid, 'elsewhere': self.other.uuid, 'nowhere': None}
         expected: dict[str, str | None] = {}

@@ -16,7 +16,7 @@ from nova_cellmap import exception
 from nova_cellmap.cells import nova_api as cells_nova_api
 from nova_cellmap.cells import nova_import
 from nova_cellmap.db import api
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
@@ -26,8 +26,8 @@ from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
-_cells = models.cell_mapping
-_mappings = models.instance_mapping
+_cells = own.cell_mapping
+_mappings = own.instance_mapping
 
 _COUNTS = ('created', 'existing', 'conflicts')
 _CELL_COUNTS = ('cells_created', 'cells_existing', 'cell_conflicts')
@@ -65,7 +65,7 @@ class _Case(cells_base.TestCase):
 
     def stopped(self) -> Any:
         """The resume point; None where there is none."""
-        rows = self.execute(models.import_progress.select())
+        rows = self.execute(own.import_progress.select())
         self.assertLess(len(rows), 2)
         return rows[0] if rows else None
 
@@ -524,7 +524,7 @@ class AnyDatabase(_Case):
     def test_any_runs_take_over_as_they_promise(
         self, rows: list[tuple[str | None, str | None]], runs: list[tuple[int, int]]
     ) -> None:
-        for table in (_mappings, models.import_progress):
+        for table in (_mappings, own.import_progress):
             self.execute(table.delete())
         nova_api.empty(self.api)
         numbers = {

@@ -16,8 +16,8 @@ from nova_cellmap.cells import nova_import
 from nova_cellmap.cells import target
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
-from nova_cellmap.db import models
 from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
@@ -26,7 +26,7 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 class _Case(cells_base.TestCase):

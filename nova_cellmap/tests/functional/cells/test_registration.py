@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.cells import registration
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
@@ -45,12 +45,12 @@ class _Case(cells_base.TestCase):
 
     def row(self, cell: CellMapping) -> Any:
         """The cell as it is stored, its URLs not filled."""
-        table = models.cell_mapping
+        table = own.cell_mapping
         [row] = self.execute(table.select().where(table.c.uuid == cell.uuid))
         return row._mapping
 
     def cells(self) -> int:
-        return len(self.execute(models.cell_mapping.select()))
+        return len(self.execute(own.cell_mapping.select()))
 
     def assert_refused(
         self, kind: type[Exception], call: Callable[..., Any], *args: Any, **kwargs: Any
@@ -243,7 +243,7 @@ class DeleteCell(_Case):
             {'instance_uuid': base.new_uuid(), 'project_id': 'p', 'cell_uuid': cell.uuid}
             for _ in range(count)
         ]
-        self.execute(models.instance_mapping.insert().values(rows))
+        self.execute(own.instance_mapping.insert().values(rows))
 
     def unreachable(self) -> CellMapping:
         url = f'sqlite:///{self.getUniqueString()}.sqlite'
@@ -313,11 +313,11 @@ class DeleteCell(_Case):
         message = self.assert_refused(exception.CellCannotBeAsked, self.delete, force=True)
         self.assertIn('no instances at all', message)
         # All archived, and the mappings say so.
-        self.execute(models.instance_mapping.update().values(queued_for_delete=True))
+        self.execute(own.instance_mapping.update().values(queued_for_delete=True))
         self.assertEqual(1, self.delete(force=True))
 
     def test_the_resume_point_goes_with_the_cell(self) -> None:
         row = {'cell_uuid': self.cell.uuid, 'last_instance_id': 7}
-        self.execute(models.map_progress.insert().values(row))
+        self.execute(own.map_progress.insert().values(row))
         self.delete()
-        self.assertEqual([], self.execute(sa.select(models.map_progress)))
+        self.assertEqual([], self.execute(sa.select(own.map_progress)))

@@ -15,7 +15,7 @@ from nova_cellmap.cells import mapping
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.cells.judgement import Kind
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests import nova_cell
@@ -235,7 +235,7 @@ class Rows(_Case):
             run = mapping.map_instances(self.context, cell)
             self.assertEqual((6, 1, 1), (run.created, run.invalid, run.conflicts))
             self.assertEqual(set(good), self.mapped().keys())
-        self.execute(models.instance_mapping.delete())
+        self.execute(own.instance_mapping.delete())
         cell.destroy()
 
     def test_odd_values(self) -> None:

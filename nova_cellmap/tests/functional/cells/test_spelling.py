@@ -17,14 +17,14 @@ from nova_cellmap.cells import rows
 from nova_cellmap.cells import target
 from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.cells.judgement import Problem
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 # What fits into Nova's column of 36 characters.
 _SPELLINGS: dict[str, Callable[[str], str]] = {

@@ -5,7 +5,7 @@ import threading
 
 from nova_cellmap.cells import mapping
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -22,7 +22,7 @@ class TwoAtOnce(cells_base.TestCase):
             {'instance_uuid': uuid, 'project_id': 'p'}
             for uuid in list(cells_base.instances_in(self.nova))[::3]
         ]
-        self.execute(models.instance_mapping.insert().values(rows))
+        self.execute(own.instance_mapping.insert().values(rows))
         runs: list[mapping.Run] = []
 
         def run() -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from nova_cellmap.cells import mapping
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -50,7 +50,7 @@ class TwoRuns(cells_base.TestCase):
 
     def test_of_instances_that_are_in_no_cell_yet(self) -> None:
         rows = [{'instance_uuid': uuid, 'project_id': 'p'} for uuid in self.uuids]
-        self.execute(sa.insert(models.instance_mapping).values(rows))
+        self.execute(sa.insert(own.instance_mapping).values(rows))
         runs = self.run_two()
         self.assert_mapped(runs)
         self.assertEqual(_INSTANCES, sum(run.created for run in runs))

@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
@@ -187,7 +187,7 @@ class OutputSqlite(_Case):
         self.assertIn('nosuch', self.assert_fails(66, *self.command, '--cell', 'nosuch'))
 
     def test_without_a_cell(self) -> None:
-        self.execute(models.cell_mapping.delete())
+        self.execute(own.cell_mapping.delete())
         self.assertEqual([], self.audit(0))
 
 

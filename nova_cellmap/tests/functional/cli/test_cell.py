@@ -9,7 +9,7 @@ import uuid
 import sqlalchemy as sa
 import yaml
 
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
@@ -26,12 +26,12 @@ _COLUMNS = ['name', 'uuid', 'transport_url', 'database_connection', 'disabled']
 class _Case(base.TestCase):
     def row(self, cell_uuid: str) -> Any:
         """The cell as it is stored."""
-        table = models.cell_mapping
+        table = own.cell_mapping
         [row] = self.execute(table.select().where(table.c.uuid == cell_uuid))
         return row
 
     def uuids(self) -> list[str]:
-        return [row.uuid for row in self.execute(sa.select(models.cell_mapping.c.uuid))]
+        return [row.uuid for row in self.execute(sa.select(own.cell_mapping.c.uuid))]
 
     def base_urls(self) -> None:
         """Have the options name the URLs that templates are filled from."""
@@ -150,7 +150,7 @@ class ListCells(_Case):
         self.assertIn('nosuch', self.assert_ends(64, outcome).err)
 
     def test_no_cells(self) -> None:
-        self.execute(models.cell_mapping.delete())
+        self.execute(own.cell_mapping.delete())
         self.assertEqual([], self.listed('-f', 'json').json)
         self.listed()
 
@@ -239,7 +239,7 @@ class UpdateCell(_Case):
     def make_cell0(self) -> None:
         values = {'uuid': CellMapping.CELL0_UUID, 'name': 'cell0'}
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
-        self.execute(models.cell_mapping.insert().values({**values, **urls}))
+        self.execute(own.cell_mapping.insert().values({**values, **urls}))
 
 
 @functional_base.on_each_database

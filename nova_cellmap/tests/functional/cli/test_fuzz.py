@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nova_cellmap import escape
 from nova_cellmap.cli import manage
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
@@ -134,10 +134,10 @@ class _Case(base.TestCase):
         ]
         row = {'instance_uuid': _INSTANCE, 'cell_uuid': _CELL, 'project_id': 'project'}
         with engine.writer_engine().begin() as connection:
-            for table in reversed(models.metadata.sorted_tables):
+            for table in reversed(own.metadata.sorted_tables):
                 connection.execute(table.delete())
-            connection.execute(models.cell_mapping.insert(), rows)
-            connection.execute(models.instance_mapping.insert(), row)
+            connection.execute(own.cell_mapping.insert(), rows)
+            connection.execute(own.instance_mapping.insert(), row)
 
     def assert_foreseen(self, argv: list[str]) -> None:
         outcome = self.call(*argv)

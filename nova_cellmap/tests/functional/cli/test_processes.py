@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from nova_cellmap.cli import manage
 from nova_cellmap.db import api
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests import nova_api
@@ -154,7 +154,7 @@ class ImportNova(_Case):
     def last_id(self) -> int:
         # A transaction that could write would wait for the run's own, again and again.
         with db_engine.reader_engine().connect() as connection:
-            return connection.scalar(sa.select(models.import_progress.c.last_mapping_id)) or 0
+            return connection.scalar(sa.select(own.import_progress.c.last_mapping_id)) or 0
 
     def test_killed_at_any_moment_nothing_is_lost_or_done_twice(self) -> None:
         for number in range(1, _KILLS + 1):

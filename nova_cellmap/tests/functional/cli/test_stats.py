@@ -10,7 +10,7 @@ import fixtures
 
 from nova_cellmap.cells import counts
 from nova_cellmap.cli import plot
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cli import base
@@ -59,7 +59,7 @@ class Stats(base.TestCase):
         self.assertEqual(expected, self.rows('--by', 'project'))
 
     def test_null_is_not_queued_for_delete(self) -> None:
-        self.execute(models.instance_mapping.update().values(queued_for_delete=None))
+        self.execute(own.instance_mapping.update().values(queued_for_delete=None))
         self.assertEqual([0, 0, 0], [row['queued_for_delete'] for row in self.stats()])
         self.assertEqual([3, 2, 1], [row['live'] for row in self.stats()])
 
@@ -68,7 +68,7 @@ class Stats(base.TestCase):
         self.assertEqual(('empty', 0, 0), self.rows()[-1][:1] + self.rows()[-1][2:4])
 
     def test_an_empty_cloud(self) -> None:
-        self.execute(models.instance_mapping.delete())
+        self.execute(own.instance_mapping.delete())
         self.assertEqual([0, 0, 0], [row['mappings'] for row in self.stats()])
         self.assertEqual([], self.stats('--by', 'project'))
 
@@ -107,7 +107,7 @@ class Stats(base.TestCase):
             self.assertTrue(path.read_bytes().startswith(beginning), suffix)
 
     def test_a_picture_of_an_empty_cloud(self) -> None:
-        self.execute(models.instance_mapping.delete())
+        self.execute(own.instance_mapping.delete())
         path = self.folder / 'cloud.png'
         self.assertEqual('', self.assert_succeeds('-q', *self.command, '--plot', str(path)).err)
         self.assertTrue(path.exists())

@@ -5,7 +5,7 @@ import re
 
 from nova_cellmap.cli import status
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base as functional_base
@@ -61,7 +61,7 @@ class UpgradeCheck(base.TestCase):
     def test_a_cell0_without_a_database_is_a_failure(self) -> None:
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
         row = {'uuid': CellMapping.CELL0_UUID, 'name': 'cell0', **urls}
-        self.execute(models.cell_mapping.insert().values(row))
+        self.execute(own.cell_mapping.insert().values(row))
         self.assertEqual('failure', self.check(2)['cell cell0 is reachable'][0])
 
     def test_2_where_the_schema_is_missing_or_old(self) -> None:

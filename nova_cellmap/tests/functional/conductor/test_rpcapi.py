@@ -17,7 +17,7 @@ from nova_cellmap.conductor import rpc
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.conductor import service
 from nova_cellmap.db import api
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.objects.base import CellMapObjectSerializer
 from nova_cellmap.tests import fixtures
@@ -494,7 +494,7 @@ class Templates(base.TestCase):
             self.assertEqual(f'{queue}/cell1', found.transport_url)
         cell.name = 'y'
         cell.save()
-        [row] = self.execute(models.cell_mapping.select())
+        [row] = self.execute(own.cell_mapping.select())
         self.assertEqual((f'{template}cell1',) * 2, (row.database_connection, row.transport_url))
         # A client's would be filled with the conductor's passwords.
         for name in ('database_connection', 'transport_url'):
@@ -503,4 +503,4 @@ class Templates(base.TestCase):
             setattr(cell, name, template)
             self.assertRaises(exception.InvalidURL, cell.save)
             cell = objects.CellMapping.get_by_uuid(self.context, stored.uuid)
-        self.assertEqual([row], self.execute(models.cell_mapping.select()))
+        self.assertEqual([row], self.execute(own.cell_mapping.select()))

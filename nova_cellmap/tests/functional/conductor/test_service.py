@@ -21,7 +21,7 @@ from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db import api
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
@@ -269,7 +269,7 @@ class _Locking(_Case):
         """Hold the row of the mapping until the connection is closed."""
         connection = db_engine.writer_engine().connect()
         self.addCleanup(connection.close)
-        connection.execute(models.instance_mapping.update().values(queued_for_delete=True))
+        connection.execute(own.instance_mapping.update().values(queued_for_delete=True))
         return connection
 
     def until_a_call_waits(self) -> None:

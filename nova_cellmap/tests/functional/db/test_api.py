@@ -22,12 +22,12 @@ from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
 from nova_cellmap.db import transaction
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 def at_once(count: int, function: Callable[[int], Any]) -> list[Any]:
@@ -73,7 +73,7 @@ class Cells(_Case):
         uuid = self.cell(name='één ☁', disabled=True)
         row = api.cell_mapping_get_by_uuid(self.context, uuid)
         self.assertEqual(row, api.cell_mapping_get_by_name(self.context, 'één ☁'))
-        self.assertEqual(set(models.cell_mapping.c.keys()), set(row))
+        self.assertEqual(set(own.cell_mapping.c.keys()), set(row))
         self.assertIs(True, row['disabled'])
         self.assertIsNotNone(row['created_at'])
         self.assertIsNone(row['updated_at'])

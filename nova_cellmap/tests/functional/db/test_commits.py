@@ -13,8 +13,8 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
-from nova_cellmap.db import models
 from nova_cellmap.db import transaction
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -24,7 +24,7 @@ from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 # The change is lost with its commit, or only the answer is.
 _LOSSES = (Mode.CUT_COMMIT, Mode.CUT_COMMITTED)
 

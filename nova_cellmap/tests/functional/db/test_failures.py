@@ -16,14 +16,14 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import migration
-from nova_cellmap.db import models
 from nova_cellmap.db import transaction
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 class _Case(base.TestCase):

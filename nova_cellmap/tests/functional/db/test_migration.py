@@ -31,8 +31,8 @@ from nova_cellmap import exception
 from nova_cellmap.db import migrate_repo
 from nova_cellmap.db import migration
 from nova_cellmap.db import migration_lock
-from nova_cellmap.db import models
 from nova_cellmap.db import version_control
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base
 from nova_cellmap.tests import fixtures
 
@@ -125,8 +125,8 @@ class _OnDatabase(_Base):
                     'include_name': lambda name, kind, parents: name != 'migrate_version',
                 },
             )
-            self.assertEqual([], autogenerate.compare_metadata(context, models.metadata))
-        for table in models.metadata.sorted_tables:
+            self.assertEqual([], autogenerate.compare_metadata(context, own.metadata))
+        for table in own.metadata.sorted_tables:
             wanted = {str(index.name): index.unique for index in table.indexes}
             self.assertEqual(wanted, self.indexes(table.name), table.name)
 
@@ -333,7 +333,7 @@ class _Walk(_OnDatabase):
         self.assertNotIn('instance_mapping_project_id_queued_for_delete_idx', names)
 
     def _check_014(self) -> None:
-        names = [index.name for index in models.instance_mapping.indexes]
+        names = [index.name for index in own.instance_mapping.indexes]
         self.assertEqual(set(names), set(self.indexes('instance_mapping')))
 
 

@@ -5,13 +5,13 @@ import sqlalchemy as sa
 
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 
 _PROJECTS = 250
 _COUNT = 100_000
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 class Pages(base.TestCase):

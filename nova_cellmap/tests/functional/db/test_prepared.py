@@ -15,8 +15,8 @@ from nova_cellmap import exception
 from nova_cellmap import short_ways
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
 from nova_cellmap.db import prepared
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 
 _PROJECTS = ('p', 'é\'"\\%s:x')
@@ -40,7 +40,7 @@ class Prepared(base.TestCase):
                     'updated_at': [None, datetime.datetime(1970, 1, 1)][number % 2],
                 }
             )
-        self.execute(sa.insert(models.instance_mapping).values(rows))
+        self.execute(sa.insert(own.instance_mapping).values(rows))
         self.uuids = [str(row['instance_uuid']) for row in rows]
 
     def assert_same(self, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ import nova_cellmap
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import migration
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
@@ -42,7 +42,7 @@ class _Case(base.TestCase):
         """Bring the replica to where the database is now. It stays there."""
         copies = sa.create_engine(self.replica.url, poolclass=sa.NullPool)
         with copies.begin() as replica:
-            for table in models.metadata.sorted_tables:
+            for table in own.metadata.sorted_tables:
                 rows = [dict(row._mapping) for row in self.execute(table.select())]
                 if rows:
                     replica.execute(table.insert(), rows)

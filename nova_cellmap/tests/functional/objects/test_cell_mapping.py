@@ -7,7 +7,7 @@ from oslo_config import cfg
 
 from nova_cellmap import exception
 from nova_cellmap import objects
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 
 
@@ -111,7 +111,7 @@ class Templates(base.TestCase):
         self.assertEqual('rabbit://c:d@two:2/vhost', cell.transport_url)
         cell.name = 'y'
         cell.save()
-        [row] = self.execute(models.cell_mapping.select())
+        [row] = self.execute(own.cell_mapping.select())
         self.assertEqual((template, queue), (row.database_connection, row.transport_url))
 
     def test_a_template_that_cannot_be_filled_hides_no_other_cell(self) -> None:

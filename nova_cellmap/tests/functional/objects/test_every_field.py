@@ -8,7 +8,7 @@ from typing import Any
 
 from nova_cellmap import objects
 from nova_cellmap.db import api
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 
@@ -85,8 +85,8 @@ class EveryField(_Case):
 class EveryColumn(_Case):
     def test_each_is_a_field(self) -> None:
         for cls, table in (
-            (objects.InstanceMapping, models.instance_mapping),
-            (objects.CellMapping, models.cell_mapping),
+            (objects.InstanceMapping, own.instance_mapping),
+            (objects.CellMapping, own.cell_mapping),
         ):
             self.assertEqual(set(table.columns.keys()), cls.fields.keys() - samples.OTHER_FORMS)
 

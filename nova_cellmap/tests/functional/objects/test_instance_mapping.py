@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
 from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 
 InstanceMapping = objects.InstanceMapping
@@ -113,7 +113,7 @@ class Mapping(_Case):
 
     def test_without_a_user(self) -> None:
         mapping = self.get(self.make_mapping())
-        self.execute(models.instance_mapping.update().values(user_id=None))
+        self.execute(own.instance_mapping.update().values(user_id=None))
         mapping = self.get(mapping)
         self.assertFalse('user_id' in mapping)
         self.assertRaises(exception.ObjectActionError, getattr, mapping, 'user_id')
@@ -123,7 +123,7 @@ class Mapping(_Case):
 
     def test_null_is_not_queued_for_delete(self) -> None:
         mapping = self.make_mapping()
-        self.execute(models.instance_mapping.update().values(queued_for_delete=None))
+        self.execute(own.instance_mapping.update().values(queued_for_delete=None))
         self.assertIs(False, self.get(mapping).queued_for_delete)
         [listed] = InstanceMappingList.get_by_project_id(self.context, 'project')
         self.assertIs(False, listed.queued_for_delete)
@@ -297,7 +297,7 @@ class Lists(_Case):
     @hypothesis.settings(max_examples=25)
     @hypothesis.given(st.lists(st.sampled_from('ab'), max_size=12), st.integers(1, 13))
     def test_pages_are_the_list(self, projects: list[str], size: int) -> None:
-        self.execute(sa.delete(models.instance_mapping))
+        self.execute(sa.delete(own.instance_mapping))
         for project in projects:
             self.make_mapping(project_id=project)
         for get in (

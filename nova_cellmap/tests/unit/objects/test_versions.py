@@ -10,7 +10,7 @@ from oslo_versionedobjects import fixture
 
 from nova_cellmap import objects
 from nova_cellmap.db import migration
-from nova_cellmap.db import models
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import base
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import samples
@@ -189,7 +189,7 @@ class Documentation(tests_base.TestCase):
 
     def test_each_column_is_described(self) -> None:
         text = (_ROOT / 'doc/source/user/tables.rst').read_text(encoding='utf-8')
-        for table in models.metadata.sorted_tables:
+        for table in own.metadata.sorted_tables:
             after = text.partition(f'\n{table.name}\n====')[2]
             rows = re.findall(r'^   \* - (``.*)$', after.partition('\n====')[0], re.MULTILINE)
             described = {name for row in rows for name in re.findall('``([a-z_]+)``', row)}

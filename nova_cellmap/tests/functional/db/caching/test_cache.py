@@ -19,17 +19,17 @@ import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import models
 from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.caching import memcached
+from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 
-_mappings = models.instance_mapping
+_mappings = own.instance_mapping
 
 
 class _Case(base.TestCase):
@@ -706,7 +706,7 @@ class KnownCells(base.TestCase):
         return [row['cell_mapping']['name'] for row in rows]
 
     def change_unseen(self) -> None:
-        self.execute(models.cell_mapping.update().values(name='new'))
+        self.execute(own.cell_mapping.update().values(name='new'))
 
     def test_a_cell_is_read_once_in_a_while(self) -> None:
         self.names()

@@ -8,13 +8,13 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_cellmap.db import models
 from nova_cellmap.db.caching import cached_row
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base as tests_base
 
 _UUID = 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee'
 _CELL = '11111111-2222-4333-8444-555555555555'
-_COLUMNS = [column.name for column in models.instance_mapping.columns]
+_COLUMNS = [column.name for column in own.instance_mapping.columns]
 _TIMES = st.none() | st.datetimes(min_value=datetime.datetime(1000, 1, 1))
 _TEXTS = st.text(st.characters(exclude_characters='\0', codec='utf-8'), max_size=255)
 _ROW: cached_row.Row = {

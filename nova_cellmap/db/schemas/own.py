@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables as the latest migration leaves them.
+"""The tables of the specification, as the latest migration leaves them.
 
 They are SQLAlchemy Core tables: rows leave ``db`` as plain mappings, and the hot
 paths pay for no ORM. ``migrate_repo`` holds their history; a test proves on every
@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
+
+from nova_cellmap.db.schemas.schema import Schema
 
 metadata = sa.MetaData()
 
@@ -135,3 +137,5 @@ import_progress = sa.Table(
     # How many of its mappings the import has met so far that could not be taken over.
     sa.Column('conflicts', sa.BigInteger, nullable=False, server_default='0'),
 )
+
+schema = Schema('own', cell_mapping, instance_mapping, map_progress, import_progress)
