@@ -19,7 +19,7 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
-from nova_cellmap.objects.instance_mapping import InstanceMappingList
+from nova_cellmap.objects.instance_mapping_list import InstanceMappingList
 
 LOG = logging.getLogger(__name__)
 

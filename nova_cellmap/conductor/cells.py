@@ -11,11 +11,11 @@ from nova_cellmap import exception
 from nova_cellmap.conf import conductor as options
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
-from nova_cellmap.objects import fast
+from nova_cellmap.objects import primitives
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.objects.instance_mapping import InstanceMapping
-from nova_cellmap.objects.instance_mapping import InstanceMappingList
+from nova_cellmap.objects.instance_mapping_list import InstanceMappingList
 
 _URLS = frozenset({'transport_url', 'database_connection'})
 _KEPT_BACK = {
@@ -23,7 +23,7 @@ _KEPT_BACK = {
     options.WITHOUT_URLS: _URLS,
     options.NONE: frozenset(CellMapping.fields) - {'uuid'},
 }
-_CELL = f'{fast.STORAGE}cell_mapping'
+_CELL = f'{primitives.STORAGE}cell_mapping'
 _WRITES = frozenset({'create', 'save', 'destroy'})
 
 
@@ -67,7 +67,7 @@ class Policy:
             return
         for cell in _cells_of(answer):
             for name in self._kept_back:
-                vars(cell).pop(fast.STORAGE + name, None)
+                vars(cell).pop(primitives.STORAGE + name, None)
 
     def _refuse(self, cls: type[base.CellMapObject], method: str, why: str, option: str) -> None:
         raise exception.RemoteCallRefused(

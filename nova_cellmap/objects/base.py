@@ -19,8 +19,8 @@ from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap import text
 from nova_cellmap.context import RequestContext
-from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import primitives
 
 NAMESPACE = 'nova_cellmap'
 
@@ -51,7 +51,7 @@ def registered() -> dict[str, list[type[base.VersionedObject]]]:
     }
 
 
-class CellMapObject(fast.FastPaths):
+class CellMapObject(primitives.FastPaths):
     """The base of every object of nova_cellmap."""
 
     OBJ_SERIAL_NAMESPACE = 'nova_cellmap_object'
@@ -64,9 +64,11 @@ class CellMapObject(fast.FastPaths):
     def _refresh(self, other: Self) -> None:
         """Take over every field of *other*, and be unchanged."""
         for name in self.fields:
-            self.__dict__.pop(fast.STORAGE + name, None)
+            self.__dict__.pop(primitives.STORAGE + name, None)
         storage = {
-            name: value for name, value in vars(other).items() if name.startswith(fast.STORAGE)
+            name: value
+            for name, value in vars(other).items()
+            if name.startswith(primitives.STORAGE)
         }
         self.__dict__.update(storage)
         self.obj_reset_changes()
@@ -80,7 +82,7 @@ class CellMapObject(fast.FastPaths):
             where text holds a control character or its like
         """
         stored = vars(self)
-        changes = {name: stored[fast.STORAGE + name] for name in self.obj_what_changed()}
+        changes = {name: stored[primitives.STORAGE + name] for name in self.obj_what_changed()}
         refused = changes.keys() - writable
         if refused:
             names = ', '.join(sorted(refused))
@@ -95,7 +97,7 @@ class CellMapObject(fast.FastPaths):
     def _require(self, action: str, names: Iterable[str]) -> None:
         """:raises: ObjectActionError where one of the fields is not set."""
         stored = vars(self)
-        missing = [name for name in names if fast.STORAGE + name not in stored]
+        missing = [name for name in names if primitives.STORAGE + name not in stored]
         if missing:
             raise exception.ObjectActionError(
                 action=action, reason=f'{", ".join(missing)} must be set first'
@@ -133,7 +135,7 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
         return RequestContext.from_dict(context)
 
 
-@functools.lru_cache(maxsize=fast.TIMES)
+@functools.lru_cache(maxsize=primitives.TIMES)
 def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """The aware time that a field holds for the naive one of a row."""
     if time is None:

@@ -15,15 +15,15 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.db import engine
 from nova_cellmap.objects import base
-from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import primitives
 
 LOG = logging.getLogger(__name__)
 
 _WRITABLE = frozenset({'uuid', 'name', 'transport_url', 'database_connection', 'disabled'})
 
 
-@fast.paths
+@primitives.paths
 @base.VersionedObjectRegistry.register
 class CellMapping(base.TimestampedObject, base.CellMapObject):
     """A cell.

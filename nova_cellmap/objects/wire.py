@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from oslo_versionedobjects import fields as library_fields
 
 from nova_cellmap.db import api as db_api
-from nova_cellmap.objects import fast
+from nova_cellmap.objects import primitives
 
 if TYPE_CHECKING:
     from nova_cellmap.context import RequestContext
@@ -40,14 +40,14 @@ _FIRST = ('id', 'instance_uuid', 'cell_uuid', 'project_id', 'user_id', 'queued_f
 _TIMES = ('created_at', 'updated_at')
 # The attributes behind the fields that are set then; the properties take ten times as long.
 _ATTRIBUTES = frozenset(
-    fast.STORAGE + name for name in (*_FIRST, *_TIMES, 'cell_mapping') if name != 'user_id'
+    primitives.STORAGE + name for name in (*_FIRST, *_TIMES, 'cell_mapping') if name != 'user_id'
 )
 
 
 def pack(mappings: 'Sequence[InstanceMapping]') -> dict[str, Any] | None:
     """The mappings as rows, or None where rows cannot say what they are."""
     cells: dict[int, int | None] = {}
-    primitives: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
     owners: dict[tuple[str, str | None], int] = {}
     rows: list[list[Any]] = []
     # Any: its hash is a class', and mypy takes it for the object's.
@@ -66,7 +66,7 @@ def pack(mappings: 'Sequence[InstanceMapping]') -> dict[str, Any] | None:
         if id(cell) not in cells:
             if cell is not None and cell.obj_what_changed():
                 return None
-            cells[id(cell)] = None if cell is None else _position(primitives, cell)
+            cells[id(cell)] = None if cell is None else _position(sent, cell)
         owner = (fields['_obj_project_id'], fields.get('_obj_user_id'))
         rows.append(
             [
@@ -81,9 +81,9 @@ def pack(mappings: 'Sequence[InstanceMapping]') -> dict[str, Any] | None:
         for name, field in columns.items():
             if not mapping.obj_attr_is_set(name) and field.nullable:
                 return None
-            value = fields.get(fast.STORAGE + name)
+            value = fields.get(primitives.STORAGE + name)
             rows[-1].append(None if value is None else field.to_primitive(mapping, name, value))
-    packed = {'cells': primitives, 'owners': [list(owner) for owner in owners], 'rows': rows}
+    packed = {'cells': sent, 'owners': [list(owner) for owner in owners], 'rows': rows}
     return {**packed, 'columns': list(columns)} if columns else packed
 
 
@@ -147,11 +147,11 @@ def _read(field: Any, name: str, value: Any) -> Any:
     return None if value is None else field.from_primitive(None, name, value)
 
 
-def _position(primitives: list[dict[str, Any]], cell: 'CellMapping') -> int:
+def _position(sent: list[dict[str, Any]], cell: 'CellMapping') -> int:
     primitive = cell.obj_to_primitive()
-    if primitive not in primitives:
-        primitives.append(primitive)
-    return primitives.index(primitive)
+    if primitive not in sent:
+        sent.append(primitive)
+    return sent.index(primitive)
 
 
 def _seconds(time: datetime.datetime | None) -> int | None:

@@ -18,8 +18,8 @@ from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.objects import base
-from nova_cellmap.objects import fast
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import primitives
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.unit.objects.test_versions import whole_mapping
@@ -92,7 +92,7 @@ def mappings(draw: Any) -> Any:
 
 
 @st.composite
-def primitives(draw: Any) -> Any:
+def sent(draw: Any) -> Any:
     """The primitive of an object, often with something wrong at some place."""
     with short_ways.off():
         primitive = draw(cells() | mappings()).obj_to_primitive()
@@ -181,7 +181,7 @@ class Primitives(tests_base.TestCase):
         )
 
     @hypothesis.settings(deadline=None, max_examples=300)
-    @hypothesis.given(primitives(), st.none() | st.just('a context'))
+    @hypothesis.given(sent(), st.none() | st.just('a context'))
     def test_a_primitive_becomes_what_the_library_makes_of_it(
         self, primitive: Any, context: Any
     ) -> None:
@@ -230,7 +230,7 @@ class Primitives(tests_base.TestCase):
         cell._changed_fields.add('of a later release')
         zone = datetime.timezone(datetime.timedelta(hours=2))
         for time in (datetime.datetime(2026, 1, 1), datetime.datetime(2026, 1, 1, tzinfo=zone)):
-            vars(cell)[f'{fast.STORAGE}created_at'] = time
+            vars(cell)[f'{primitives.STORAGE}created_at'] = time
             self.assertEqual(by_library(cell.obj_to_primitive), outcome(cell.obj_to_primitive))
         self.assertEqual({'name'}, cell.obj_what_changed())
 
@@ -271,7 +271,7 @@ class Small(tests_base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        fast.paths(base.VersionedObjectRegistry.register(_OfOneField))
+        primitives.paths(base.VersionedObjectRegistry.register(_OfOneField))
         classes = library.VersionedObjectRegistry.obj_classes()
         self.addCleanup(classes.pop, _OfOneField.obj_name())
 
@@ -314,7 +314,7 @@ class LibraryNames(tests_base.TestCase):
     """The private names of the library that the short ways use."""
 
     def test_a_field_is_kept_behind_its_prefix(self) -> None:
-        self.assertEqual('x', vars(objects.CellMapping(name='x'))[f'{fast.STORAGE}name'])
+        self.assertEqual('x', vars(objects.CellMapping(name='x'))[f'{primitives.STORAGE}name'])
 
     def test_an_object_with_no_field_set_holds_nothing_else(self) -> None:
         for cls in (objects.CellMapping, objects.InstanceMapping):
@@ -327,13 +327,13 @@ class LibraryNames(tests_base.TestCase):
             self.assertTrue(callable(getattr(library.VersionedObject, name)))
 
     def test_the_registry_is_what_the_library_says_it_is(self) -> None:
-        self.assertIs(library.VersionedObjectRegistry.obj_classes(), fast._registered())
+        self.assertIs(library.VersionedObjectRegistry.obj_classes(), primitives._registered())
 
     def test_all_can_be_left_to_the_library(self) -> None:
         def refuse(*_: Any) -> None:
             raise AssertionError('a short way was taken')
 
-        self.patch(fast, '_as_text', refuse)
+        self.patch(primitives, '_as_text', refuse)
         cell = objects.CellMapping(created_at=datetime.datetime(2026, 1, 1))
         with short_ways.off():
             cell.obj_to_primitive()

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cells many instances are in."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from oslo_versionedobjects import fields as library_fields
+
+from nova_cellmap import exception
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import base
+from nova_cellmap.objects import cell_mapping
+from nova_cellmap.objects import fields
+from nova_cellmap.objects import wire
+from nova_cellmap.objects.instance_mapping import InstanceMapping
+
+
+@base.VersionedObjectRegistry.register
+class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObject):
+    """Mappings, in the order of their creation.
+
+    A list method takes *limit*, the greatest number of mappings (None: all), and
+    *marker*, the instance_uuid of the last one of the page before (MarkerNotFound if
+    it is not in the list). The mappings of one list share the objects of their cells.
+    """
+
+    # Version 1.0: Initial version
+    # Version 1.1: Add get_by_cell_uuid and get_by_cell_id
+    # Version 1.2: Add get_by_instance_uuids and destroy_bulk
+    # Version 1.3: Add get_counts, get_count_by_uuids_and_user and
+    #              get_not_deleted_by_cell_and_project
+    # Version 1.4: Add limit and marker, get_all and create_bulk
+    # Version 1.5: Travels as rows, with each cell once; create_bulk answers ids
+    VERSION = '1.5'
+
+    # The field of a member that is its place in a list, for the marker of the next page.
+    MARKER = 'instance_uuid'
+
+    fields = {
+        'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.InstanceMapping'),
+    }
+    child_versions = {
+        '1.0': '1.0',
+        '1.1': '1.1',
+        '1.2': '1.2',
+        '1.3': '1.3',
+        '1.4': '1.4',
+        '1.5': '1.4',
+    }
+
+    def obj_to_primitive(
+        self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        packed = None
+        if _is_current(target_version, version_manifest):
+            packed = wire.pack(self.objects)
+        if packed is None:
+            return super().obj_to_primitive(target_version, version_manifest)
+        return {
+            self._obj_primitive_key('name'): self.obj_name(),
+            self._obj_primitive_key('namespace'): self.OBJ_PROJECT_NAMESPACE,
+            self._obj_primitive_key('version'): self.VERSION,
+            self._obj_primitive_key('data'): packed,
+        }
+
+    @classmethod
+    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
+        data = cls._obj_primitive_field(primitive, 'data')
+        if 'rows' not in data:
+            return super()._obj_from_primitive(context, objver, primitive)
+        members: Any = base.VersionedObjectRegistry.obj_classes()[InstanceMapping.obj_name()][0]
+        version = cls.child_versions.get(objver)
+        self = cls._of(context, wire.unpack(context, data, members, version))
+        self.VERSION = objver
+        return self
+
+    @classmethod
+    @base.remotable
+    def get_all(
+        cls,
+        context: RequestContext,
+        project_id: str | None = None,
+        cell_uuid: str | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """Every mapping, or those of a project, of a cell, or of both."""
+        listed = db_api.instance_mapping_list(
+            context,
+            project_id=project_id,
+            cell_uuid=_uuid_or_none(cell_uuid),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_listed(context, listed)
+
+    @classmethod
+    @base.remotable
+    def get_by_project_id(
+        cls,
+        context: RequestContext,
+        project_id: str,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings of a project."""
+        listed = db_api.instance_mapping_list(
+            context,
+            project_id=fields.required_text('project_id', project_id),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_listed(context, listed)
+
+    @classmethod
+    @base.remotable
+    def get_by_cell_uuid(
+        cls,
+        context: RequestContext,
+        cell_uuid: str,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to a cell; none where there is no such cell."""
+        listed = db_api.instance_mapping_list(
+            context,
+            cell_uuid=fields.canonical_uuid(cell_uuid),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_listed(context, listed)
+
+    @classmethod
+    @base.remotable
+    def get_by_cell_id(
+        cls,
+        context: RequestContext,
+        cell_id: int,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to the cell with that ``id``; none where there is no such cell."""
+        rows = db_api.instance_mapping_get_by_cell_id(
+            context, cell_id, limit=limit, marker=_uuid_or_none(marker)
+        )
+        return cls._from_rows(context, rows)
+
+    @classmethod
+    @base.remotable
+    def get_by_instance_uuids(
+        cls,
+        context: RequestContext,
+        uuids: Iterable[str],
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings of any number of instances; those without one are left out."""
+        listed = db_api.instance_mapping_list_by_instance_uuids(
+            context,
+            _uuids('uuids', uuids),
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_listed(context, listed)
+
+    @classmethod
+    @base.remotable
+    def get_not_deleted_by_cell_and_project(
+        cls,
+        context: RequestContext,
+        cell_uuid: str,
+        project_id: str | None,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> Self:
+        """The mappings to a cell that are not queued for delete.
+
+        :param project_id: None for those of all projects
+        """
+        listed = db_api.instance_mapping_list(
+            context,
+            cell_uuid=fields.canonical_uuid(cell_uuid),
+            project_id=project_id,
+            include_queued_for_delete=False,
+            limit=limit,
+            marker=_uuid_or_none(marker),
+        )
+        return cls._from_listed(context, listed)
+
+    @classmethod
+    @base.remotable
+    def get_counts(
+        cls, context: RequestContext, project_id: str, user_id: str | None = None
+    ) -> dict[str, dict[str, int]]:
+        """How many instances a project has, and how many of them are a user's.
+
+        What is queued for delete does not count.
+
+        :returns: ``{'project': {'instances': n}}``, and with a *user_id* also
+            ``'user': {'instances': n}``
+        """
+        project_id = fields.required_text('project_id', project_id)
+        return db_api.instance_mapping_get_counts(context, project_id, user_id)
+
+    @classmethod
+    @base.remotable
+    def get_count_by_uuids_and_user(
+        cls, context: RequestContext, uuids: Iterable[str], user_id: str
+    ) -> int:
+        """How many of these instances are a user's; what is queued for delete is not counted."""
+        return db_api.instance_mapping_get_count_by_uuids_and_user(
+            context,
+            _uuids('uuids', uuids),
+            fields.required_text('user_id', user_id),
+        )
+
+    @classmethod
+    @base.remotable
+    def create_bulk(
+        cls,
+        context: RequestContext,
+        mappings: Iterable[InstanceMapping],
+        with_ids: bool = False,
+    ) -> db_api.BulkResult:
+        """Map many instances; each few thousand are one transaction.
+
+        What stands already is left as it is, so that a call which was cut off can be
+        repeated.
+
+        :param with_ids: answer the ids of the new ones as well
+        :returns: ``{'created': n, 'existing': n, 'conflicts': {instance_uuid: cell_uuid}}``:
+            how many are new, how many stood already with the same cell, and with which
+            cell (None: none yet) the others stand; *with_ids* also
+            ``'ids': {instance_uuid: id}``
+        :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
+        """
+        values = [
+            _mapping(mapping).values_for_create() for mapping in _several('mappings', mappings)
+        ]
+        return db_api.instance_mapping_create_bulk(context, values, with_ids=with_ids)
+
+    @classmethod
+    @base.remotable
+    def destroy_bulk(cls, context: RequestContext, instance_uuids: Iterable[str]) -> int:
+        """Remove the mappings of any number of instances.
+
+        :returns: how many there were
+        """
+        return db_api.instance_mapping_destroy_bulk(
+            context, _uuids('instance_uuids', instance_uuids)
+        )
+
+    @classmethod
+    def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
+        return cls._from_listed(context, db_api.as_listed(rows))
+
+    @classmethod
+    def _from_listed(cls, context: RequestContext, listed: db_api.Listed) -> Self:
+        cells = {
+            uuid: None if row is None else cell_mapping.CellMapping.from_row(context, row)
+            for uuid, row in listed.cells.items()
+        }
+        make = InstanceMapping.from_columns
+        place = db_api.MAPPING_COLUMNS.index('cell_uuid')
+        return cls._of(context, [make(context, row, cells[row[place]]) for row in listed.rows])
+
+
+def _several(name: str, value: Any) -> Iterable[Any]:
+    """:raises: InvalidInput where it is not several things"""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise exception.InvalidInput(reason=f'{name} must be a list, not {type(value).__name__}')
+    return value
+
+
+def _uuids(name: str, value: Any) -> Iterable[str]:
+    return map(fields.canonical_uuid, _several(name, value))
+
+
+def _mapping(value: Any) -> InstanceMapping:
+    if not isinstance(value, InstanceMapping):
+        raise exception.InvalidInput(
+            reason=f'mappings must be InstanceMapping objects, not {type(value).__name__}'
+        )
+    return value
+
+
+def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:
+    """Whether the reader knows today's versions of a list and of all that it holds."""
+    wanted = {InstanceMappingList.obj_name(): target_version, **(manifest or {})}
+    return all(
+        wanted.get(cls.obj_name()) in (None, cls.VERSION)
+        for cls in (InstanceMappingList, InstanceMapping, cell_mapping.CellMapping)
+    )
+
+
+def _uuid_or_none(value: str | None) -> str | None:
+    return None if value is None else fields.canonical_uuid(value)
