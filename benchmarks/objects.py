@@ -19,10 +19,10 @@ from benchmarks import common
 from benchmarks import remote
 import nova_cellmap
 from nova_cellmap import conf
-from nova_cellmap import short_ways
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
+from nova_cellmap.tests import stock_paths
 
 OURS, STOCK = 'nova_cellmap', 'oslo.versionedobjects'
 _TIME = datetime.datetime(2026, 1, 2, 3, 4, 5)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     ways = _ways(options.objects)
     measures = {}
     for name, way in ways.items():
-        with short_ways.off():
+        with stock_paths.only():
             stock = repr(way())
         if repr(way()) != stock:
             raise common.Failure(f'{name}: {OURS} and {STOCK} do not come to the same')
@@ -103,7 +103,7 @@ def _from_rows(context: Any, rows: list[dict[str, Any]]) -> Any:
 
 
 def _measure(count: int, way: Callable[[], Any], *, is_on: bool) -> common.Sample:
-    with contextlib.nullcontext() if is_on else short_ways.off():
+    with contextlib.nullcontext() if is_on else stock_paths.only():
         gc.collect()
         start, cpu_start = time.perf_counter(), time.process_time()
         way()

@@ -26,7 +26,6 @@ import sqlalchemy as sa
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
-from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
@@ -94,7 +93,7 @@ class _Reading:
         # Sent through the driver until something goes wrong. What the one that writes is sent
         # would be a transaction, which the pool does not end.
         is_plain = not (engine.has_replica() and engine_ is engine.writer_engine())
-        self._is_direct = is_plain and short_ways.are_on and not engine.is_watched(engine_)
+        self._is_direct = is_plain and not engine.is_watched(engine_)
         self._connection: sa.Connection | None = None
         self._own: _Reading | None = None
         self._losses = 0
@@ -220,9 +219,7 @@ class _Writing:
 
     def insert(self, query: prepared.Insert, values: Mapping[str, Any]) -> int:
         connection = self.connection
-        if not (
-            self._is_direct and short_ways.are_on and not engine.is_watched(connection.engine)
-        ):
+        if not self._is_direct or engine.is_watched(connection.engine):
             result: Any = connection.execute(query.insert, values)
             return int(result.inserted_primary_key[0])
         try:

@@ -12,11 +12,11 @@ from unittest import mock
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap import short_ways
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import prepared
 from nova_cellmap.db.schemas import own
+from nova_cellmap.tests import stock_paths
 from nova_cellmap.tests.functional import base
 
 _PROJECTS = ('p', 'é\'"\\%s:x')
@@ -46,7 +46,7 @@ class Prepared(base.TestCase):
     def assert_same(self, function: Any, *args: Any, **kwargs: Any) -> Any:
         """Answers and errors are the same, and so are their types."""
         results = []
-        for switch in (short_ways.off, contextlib.nullcontext):
+        for switch in (stock_paths.only, contextlib.nullcontext):
             for block in (contextlib.nullcontext, api.reader):
                 with switch(), block(self.context):
                     results.append(_outcome(function, self.context, *args, **kwargs))
@@ -185,7 +185,7 @@ class Prepared(base.TestCase):
             {'id': 5},
         )
         for values in odd:
-            with short_ways.off():
+            with stock_paths.only():
                 expected = create(**values)
             self.assertEqual(repr(expected), repr(create(**values)))
 

@@ -14,7 +14,6 @@ from oslo_versionedobjects import base as library
 import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import objects
-from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.objects import base
@@ -22,6 +21,7 @@ from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import samples
+from nova_cellmap.tests import stock_paths
 from nova_cellmap.tests.unit.objects.test_versions import whole_mapping
 
 _KEY = 'nova_cellmap_object.'
@@ -94,7 +94,7 @@ def mappings(draw: Any) -> Any:
 @st.composite
 def sent(draw: Any) -> Any:
     """The primitive of an object, often with something wrong at some place."""
-    with short_ways.off():
+    with stock_paths.only():
         primitive = draw(cells() | mappings()).obj_to_primitive()
     places = [primitive, primitive[_KEY + 'data']]
     cell = primitive[_KEY + 'data'].get('cell_mapping')
@@ -151,7 +151,7 @@ def _shown(value: Any) -> Any:
 
 
 def by_library(call: Callable[..., Any], *arguments: Any) -> Any:
-    with short_ways.off():
+    with stock_paths.only():
         return outcome(call, *arguments)
 
 
@@ -208,7 +208,7 @@ class Primitives(tests_base.TestCase):
         self.assertEqual(list(by_library(found, obj)), list(obj.obj_what_changed()))
 
     def test_each_wrong_value_is_refused_as_the_library_does(self) -> None:
-        with short_ways.off():
+        with stock_paths.only():
             primitive = whole_mapping().obj_to_primitive()
         data = primitive[_KEY + 'data']
         wrong: Any = (None, True, 1, 1.5, '', 'é', 'x' * 256, '\0', '\ud800', [], {}, ['x'])
@@ -303,7 +303,7 @@ class Rows(tests_base.TestCase):
         call = objects.InstanceMappingList._from_rows
         context = RequestContext()
         found = call(context, [mapping, mapping])
-        with short_ways.off():
+        with stock_paths.only():
             expected = call(context, [mapping, mapping])
         for one, other in zip(found, expected, strict=True):
             self.assertEqual(_shown(other), _shown(one))
@@ -318,7 +318,7 @@ class LibraryNames(tests_base.TestCase):
 
     def test_an_object_with_no_field_set_holds_nothing_else(self) -> None:
         for cls in (objects.CellMapping, objects.InstanceMapping):
-            with short_ways.off():
+            with stock_paths.only():
                 by_library = cls('a context')
             self.assertEqual({'_changed_fields': set(), '_context': 'a context'}, vars(by_library))
 
@@ -335,7 +335,7 @@ class LibraryNames(tests_base.TestCase):
 
         self.patch(primitives, '_as_text', refuse)
         cell = objects.CellMapping(created_at=datetime.datetime(2026, 1, 1))
-        with short_ways.off():
+        with stock_paths.only():
             cell.obj_to_primitive()
 
 
