@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from nova_cellmap import context
     from nova_cellmap import exception
     from nova_cellmap import objects
+    from nova_cellmap import runtime
 
-__all__ = ['__version__', 'conf', 'configure', 'context', 'exception', 'objects']
+__all__ = ['__version__', 'conf', 'configure', 'context', 'exception', 'objects', 'runtime']
 
-_SUBMODULES = ('conf', 'context', 'exception', 'objects')
+_SUBMODULES = ('conf', 'context', 'exception', 'objects', 'runtime')
 
 
 def __getattr__(name: str) -> Any:
@@ -27,24 +28,27 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
-def configure(conf: 'cfg.ConfigOpts') -> None:
+def configure(conf: 'cfg.ConfigOpts') -> 'runtime.Runtime':
     """Bind the process to the databases that *conf* names, and to the cache.
 
     May be called again, with another configuration or the same: connections of
-    the one before are closed.
+    the previous one are closed.
 
     :param conf: an ``oslo_config.cfg.ConfigOpts``, such as :func:`nova_cellmap.conf.new` gives,
         or a service's own: :func:`nova_cellmap.conf.register_opts` adds what it lacks
+    :returns: the default runtime from here on: what every context works with that is given
+        no other
     :raises: :exc:`nova_cellmap.exception.InvalidURL` and
         :exc:`nova_cellmap.exception.InvalidOption`, where an option cannot be followed
     """
-    from nova_cellmap import conf as options
+    from nova_cellmap import runtime
     from nova_cellmap.db import engine
     from nova_cellmap.db.caching import cache
     from nova_cellmap.db.caching import known_cells
 
-    # On a service's own configuration some may be missing, where it has the others.
-    options.register_opts(conf)
+    made = runtime.Runtime(conf)
     engine.configure(conf)
     cache.configure(conf)
     known_cells.configure(conf)
+    runtime.set_default(made)
+    return made

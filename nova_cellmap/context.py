@@ -11,6 +11,7 @@ from oslo_context import context
 from oslo_db.sqlalchemy import enginefacade
 
 from nova_cellmap import exception
+from nova_cellmap import runtime as runtimes
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -64,6 +65,8 @@ class RequestContext(context.RequestContext):
     Every function of :mod:`nova_cellmap.db.api` takes one first, or any other of
     oslo.context's: a service's own, such as Nova's. Threads may share a context: each
     has its own transaction.
+
+    :param runtime: what it works with; None: the default, whichever that is then
     """
 
     if TYPE_CHECKING:
@@ -71,6 +74,20 @@ class RequestContext(context.RequestContext):
         transaction_ctx: Any
 
     _cell: Cell | None = None
+    _runtime: runtimes.Runtime | None = None
+
+    def __init__(self, *args: Any, runtime: runtimes.Runtime | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._runtime = runtime
+
+    @property
+    def runtime(self) -> runtimes.Runtime:
+        """What it works with: what it was given, or the default. It does not travel.
+
+        :raises: NotConfigured
+        """
+        given = self._runtime
+        return runtimes.default() if given is None else given
 
     @property
     def cell(self) -> Cell:
@@ -98,6 +115,9 @@ class RequestContext(context.RequestContext):
             found = (values[key] for key in keys if values.get(key) is not None)
             kwargs.setdefault(name, next(found, None))
         return super().from_dict(values, **kwargs)
+
+    def redacted_copy(self, **kwargs: Any) -> Self:
+        return super().redacted_copy(**{'runtime': self._runtime, **kwargs})
 
     def copy(self) -> Self:
         """The same request, with no cell and no transaction."""
