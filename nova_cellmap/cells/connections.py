@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The connections to cells' databases and message queues that the process keeps open.
+"""The connections to cells' databases and message queues that are kept open.
 
 They are kept by what they connect to. A cell whose URL was changed is another place: whoever
 loads its mapping is led there at once, and what led to the old place is closed as soon as
@@ -24,9 +24,9 @@ from oslo_db.sqlalchemy import enginefacade
 
 from nova_cellmap import exception
 from nova_cellmap import rpc
+from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.cells import database
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.objects.cell_mapping import CellMapping
 
 LOG = logging.getLogger(__name__)
@@ -98,9 +98,7 @@ def _database(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
     settings = {
         # All of them, or oslo.db would look into the process' global configuration.
         **{opt.dest: opt.default for opt in oslo_db_options.database_opts},
-        'connection': database.engine_url(
-            cell, conf.cells.connect_timeout, conf.cells.read_timeout
-        ),
+        'connection': database.engine_url(cell, conf),
         'max_pool_size': conf.cells.max_pool_size,
         'max_overflow': conf.cells.max_overflow,
         # The caller tells of a failure at once, and may try again.
@@ -110,13 +108,7 @@ def _database(cell: CellMapping, conf: cfg.ConfigOpts) -> Any:
     }
     manager: Any = enginefacade.transaction_context()
     manager.configure(thread_checkin=False, **settings)
-    manager.append_on_engine_create(
-        functools.partial(
-            database.set_up,
-            connect_seconds=conf.cells.connect_timeout,
-            seconds=conf.cells.read_timeout,
-        )
-    )
+    manager.append_on_engine_create(functools.partial(database.set_up, conf=conf))
     return manager
 
 
@@ -163,13 +155,13 @@ class _Seen:
 _DOUBTS = 3
 
 
-class Cache:
-    """The connections of a process."""
+class Cache(runtime.Part):
+    """The connections of a runtime."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: runtime.Runtime) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._conf: cfg.ConfigOpts | None = None
+        self._conf = owner.conf
         # The one that was used last is the last.
         self._kept: collections.OrderedDict[Place, Connections] = collections.OrderedDict()
         self._seen: dict[str, _Seen] = {}
@@ -182,15 +174,11 @@ class Cache:
     @contextlib.contextmanager
     def using(self, cell: CellMapping) -> Iterator[Connections]:
         """A block in which the connections to a cell stay open."""
-        conf = db_engine.conf()
         with self._closing() as unneeded:
-            if conf is not self._conf:
-                unneeded += self._forget(self._kept.values())
-                self._conf = conf
             connections = self._of(_Seen.in_(cell), cell.uuid, unneeded)
             connections.users += 1
             self._touch(connections)
-            unneeded += self._forget(self._surplus(conf))
+            unneeded += self._forget(self._surplus())
         try:
             yield connections
         finally:
@@ -206,7 +194,7 @@ class Cache:
         """Close what leads to other cells, as soon as nobody is in it."""
         self.forget(self._seen.keys() - uuids)
 
-    def forget_all(self) -> None:
+    def close(self) -> None:
         """Close everything that nobody is in, and the rest as soon as nobody is."""
         with self._closing() as unneeded:
             unneeded += self._forget(self._kept.values())
@@ -220,8 +208,7 @@ class Cache:
             self._touch(connections)
             if not connections.is_needed:
                 unneeded += self._drop(connections)
-            if self._conf is not None:
-                unneeded += self._forget(self._surplus(self._conf))
+            unneeded += self._forget(self._surplus())
 
     @contextlib.contextmanager
     def _closing(self) -> Iterator[list[Connections]]:
@@ -243,7 +230,6 @@ class Cache:
             unneeded += self._move_away(uuid)
         connections = self._kept.get(seen.place)
         if connections is None:
-            assert self._conf is not None
             connections = self._kept[seen.place] = Connections(seen.place, self._conf)
         if not is_outdated:
             self._seen[uuid] = seen
@@ -264,10 +250,10 @@ class Cache:
         if self._kept.get(connections.place) is connections:
             self._kept.move_to_end(connections.place)
 
-    def _surplus(self, conf: cfg.ConfigOpts) -> list[Connections]:
+    def _surplus(self) -> list[Connections]:
         """What was not used for too long, and what is too many; not what is in use."""
-        oldest = time.monotonic() - conf.cells.idle_timeout
-        too_many = len(self._kept) - conf.cells.max_open_cells
+        oldest = time.monotonic() - self._conf.cells.idle_timeout
+        too_many = len(self._kept) - self._conf.cells.max_open_cells
         surplus: list[Connections] = []
         for connections in self._kept.values():
             if connections.used_at > oldest and len(surplus) >= too_many:
@@ -299,25 +285,3 @@ class Cache:
         if self._kept.get(connections.place) is connections:
             del self._kept[connections.place]
         return [connections]
-
-
-_cache = Cache()
-_parents: list[Cache] = []
-
-
-def cache() -> Cache:
-    """The connections of this process."""
-    return _cache
-
-
-def _leave_to_parent() -> None:
-    """Begin without connections, in a child of a fork.
-
-    Those of the parent are kept as they are: closing one would say goodbye on its socket.
-    """
-    global _cache
-    _parents.append(_cache)
-    _cache = Cache()
-
-
-os.register_at_fork(after_in_child=_leave_to_parent)

@@ -7,6 +7,7 @@ import logging
 import pathlib
 from typing import Any, TypeVar
 
+from oslo_config import cfg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy import pool
@@ -31,6 +32,8 @@ _T = TypeVar('_T')
 # and this beside it.
 _BYTES_BESIDE = 1 << 20
 BYTES_A_ROW = 1 << 12
+# Under this a connection knows for how many seconds its server is waited for.
+_READ_TIMEOUT = 'nova_cellmap_read_timeout'
 # What a driver or a server says where it cannot make sense of a value.
 _MAY_BE_A_ROWS = (Kind.VALUE, Kind.MISREAD, Kind.UNUSABLE, Kind.REFUSED)
 
@@ -58,9 +61,7 @@ class Reader:
 
     def __init__(self, cell: CellMapping) -> None:
         self._cell = cell
-        limits = db_engine.conf().cells
-        self._connect_seconds = limits.connect_timeout
-        self._seconds = limits.read_timeout
+        self._conf = cell.runtime.conf
         self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
         self._was_connected = False
@@ -158,8 +159,9 @@ class Reader:
     def _connected(self) -> sa.Connection:
         if self._connection is None:
             engine = self._engine_made()
+            limits = self._conf.cells
             with deadline.watching(
-                self._connect_seconds + self._seconds, _BYTES_BESIDE
+                limits.connect_timeout + limits.read_timeout, _BYTES_BESIDE
             ) as self._connecting:
                 self._connection = errors.connect(engine)
         return self._connection
@@ -177,7 +179,7 @@ class Reader:
         return self._engine
 
     def _new_engine(self) -> sa.Engine:
-        plain = engine_url(self._cell, self._connect_seconds, self._seconds)
+        plain = engine_url(self._cell, self._conf)
         # SQLAlchemy's own: oslo.db's connects once more to see whether it can, and waits and
         # tries again. Here the caller tells of a failure at once.
         try:
@@ -193,7 +195,7 @@ class Reader:
                 )
         except errors.DRIVER as error:
             raise self._failure(error) from error
-        set_up(engine, self._connect_seconds, self._seconds)
+        set_up(engine, self._conf)
         event.listen(engine, 'connect', self._note_connection, insert=True)
         return engine
 
@@ -201,14 +203,19 @@ class Reader:
         self._connecting.connection = connection
 
 
-def set_up(engine: sa.Engine, connect_seconds: float, seconds: float) -> None:
+def set_up(engine: sa.Engine, conf: cfg.ConfigOpts) -> None:
     """Have an engine of a cell rely on no default of its server, and wait for nothing for ever.
 
     Its errors are those of :mod:`nova_cellmap.db.errors`.
     """
     errors.watch(engine)
-    session.settle(engine, seconds)
-    deadline.limit(engine, connect_seconds, session.read_timeout_of(engine.url, seconds))
+    session.settle(engine, conf.cells.read_timeout)
+    seconds = session.read_timeout_of(engine.url, conf.cells.read_timeout)
+    deadline.limit(engine, conf.cells.connect_timeout, seconds)
+
+    @event.listens_for(engine, 'connect')
+    def note(connection: Any, record: Any) -> None:
+        record.info[_READ_TIMEOUT] = seconds
 
 
 def rows_of(
@@ -239,8 +246,7 @@ def rows_of(
 @contextlib.contextmanager
 def _limited(connection: sa.Connection, most_bytes: int | None) -> Iterator[None]:
     raw = connection.connection.dbapi_connection
-    usual = db_engine.conf().cells.read_timeout
-    with deadline.watching(session.read_timeout_of(connection.engine.url, usual), most_bytes, raw):
+    with deadline.watching(connection.info[_READ_TIMEOUT], most_bytes, raw):
         yield
 
 
@@ -264,20 +270,19 @@ class _Misread(sa.exc.ResourceClosedError):
     """What a server sent is no answer."""
 
 
-def engine_url(cell: CellMapping, connect_timeout: int, read_timeout: int) -> str:
+def engine_url(cell: CellMapping, conf: cfg.ConfigOpts) -> str:
     """Where SQLAlchemy finds a cell's database. What the URL itself sets has precedence.
 
-    :param connect_timeout: for how many seconds its host is waited for while connecting
-    :param read_timeout: for how many seconds the host may keep silent later; with MySQL and
-        MariaDB the database too, also while connecting
+    :param conf: ``[cells]`` of it says how long is waited for its host while connecting, and
+        later; with MySQL and MariaDB the latter holds for the database, also while connecting
     :raises: CellUnreachable where the URL leads nowhere
     """
-    plain = _checked_url(cell)
-    limited = session.with_limits(plain, connect_timeout, read_timeout)
+    plain = _checked_url(cell, conf)
+    limited = session.with_limits(plain, conf.cells.connect_timeout, conf.cells.read_timeout)
     return guard.guarded(limited).render_as_string(hide_password=False)
 
 
-def _checked_url(cell: CellMapping) -> sa_url.URL:
+def _checked_url(cell: CellMapping, conf: cfg.ConfigOpts) -> sa_url.URL:
     """:raises: CellUnreachable where the URL leads nowhere."""
     text = cell.database_connection
     if url.is_none(text):
@@ -288,7 +293,7 @@ def _checked_url(cell: CellMapping) -> sa_url.URL:
             reason=f'{url.mask(text)} is a template; set [database] connection to fill it from',
         )
     try:
-        url.check_cell_database(text, also=db_engine.conf().cells.more_url_parameters)
+        url.check_cell_database(text, also=conf.cells.more_url_parameters)
         connection_url = url.parse_database(text)
     except url.InvalidURL as error:
         raise exception.CellUnreachable(cell=cell.identity, reason=str(error)) from None

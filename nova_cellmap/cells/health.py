@@ -5,12 +5,10 @@ from collections.abc import Collection
 import dataclasses
 import datetime
 import logging
-import os
 import threading
 import time
 
-from oslo_config import cfg
-
+from nova_cellmap import runtime
 from nova_cellmap.cells import connections
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -44,10 +42,11 @@ class _Record:
         return Trouble(self.failures, self.reason, until if left > 0 else None)
 
 
-class Health:
+class Health(runtime.Part):
     """The cells that failed the last time they were called."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: runtime.Runtime) -> None:
+        self._limits = owner.conf.cells
         self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
 
@@ -76,7 +75,7 @@ class Health:
             del self._records[cell.uuid]
         LOG.info('Cell %s answers again, after %d failures', cell.identity, record.failures)
 
-    def failed(self, cell: CellMapping, reason: str, conf: cfg.ConfigOpts) -> None:
+    def failed(self, cell: CellMapping, reason: str) -> None:
         """Take note that a cell could not be reached, or did not answer in time."""
         with self._lock:
             record = self._of(cell)
@@ -84,15 +83,15 @@ class Health:
                 record = self._records[cell.uuid] = _Record(connections.place_of(cell))
             record.failures += 1
             record.reason = reason
-            limit = conf.cells.failures_before_skip
+            limit = self._limits.failures_before_skip
             is_skipped = 0 < limit <= record.failures
             if is_skipped:
-                record.skipped_until = time.monotonic() + conf.cells.skip_time
+                record.skipped_until = time.monotonic() + self._limits.skip_time
         if is_skipped:
             LOG.warning(
                 'Skipping cell %s for %d s: it failed %d times in a row; %s',
                 cell.identity,
-                conf.cells.skip_time,
+                self._limits.skip_time,
                 record.failures,
                 reason,
             )
@@ -118,20 +117,3 @@ class Health:
             del self._records[cell.uuid]
             return None
         return record
-
-
-_health = Health()
-
-
-def health() -> Health:
-    """What this process knows of the cells."""
-    return _health
-
-
-def _begin_anew() -> None:
-    """Know nothing, in a child of a fork: the lock may be held by a thread that is not here."""
-    global _health
-    _health = Health()
-
-
-os.register_at_fork(after_in_child=_begin_anew)

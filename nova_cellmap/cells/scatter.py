@@ -24,16 +24,15 @@ import threading
 import time
 from typing import Any, ClassVar, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar
 
-from oslo_config import cfg
 from oslo_db import exception as db_exc
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.cells import health
 from nova_cellmap.cells import target
 from nova_cellmap.cells import workers
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 
@@ -122,25 +121,31 @@ def is_cell_failure_sentinel(result: Result[Any]) -> bool:
     return not result.is_answer
 
 
-# What is known of the cells.
+# What is known of the cells, by the runtime of a context, or by the default one.
 
 
-def count_threads(cell_uuid: str | None = None) -> workers.Count:
-    """How many threads of this process work in cells, or in that one.
+def count_threads(
+    cell_uuid: str | None = None, context: RequestContext | None = None
+) -> workers.Count:
+    """How many threads work in cells, or in that one.
 
     Those that a call left behind when its time was over are in it, and are its ``stuck``.
     """
-    return workers.workers().count(cell_uuid)
+    return runtime.of(context).part(workers.Workers).count(cell_uuid)
 
 
-def troubles() -> dict[str, health.Trouble]:
+def troubles(context: RequestContext | None = None) -> dict[str, health.Trouble]:
     """What is wrong with each cell whose last call failed, by its uuid."""
-    return health.health().troubles()
+    return _health(context).troubles()
 
 
-def forget_troubles(cell_uuids: Collection[str]) -> None:
+def forget_troubles(cell_uuids: Collection[str], context: RequestContext | None = None) -> None:
     """Call these cells as if they had not failed."""
-    health.health().forget(cell_uuids)
+    _health(context).forget(cell_uuids)
+
+
+def _health(context: RequestContext | None) -> health.Health:
+    return runtime.of(context).part(health.Health)
 
 
 # Calls.
@@ -210,8 +215,8 @@ def as_answered(
     The function is called in all cells at once, whether a result is asked for or not. What
     a cell answers in its time counts, however late it is asked for.
     """
-    conf = db_engine.conf()
-    seconds = conf.cells.timeout if timeout is None else timeout
+    owner = runtime.of(context)
+    seconds = owner.conf.cells.timeout if timeout is None else timeout
     # The caller may go on with its own meanwhile.
     copied = contexts.copy_of(context)
 
@@ -221,7 +226,7 @@ def as_answered(
             cctxt.update_store()
             return fn(cctxt, *args, **kwargs)
 
-    call: _Call[_T] = _Call(work, seconds, conf)
+    call: _Call[_T] = _Call(work, seconds, owner)
     for cell in {cell.uuid: cell for cell in cell_mappings}.values():
         call.begin(cell)
     return call.results()
@@ -230,8 +235,8 @@ def as_answered(
 def _all_cells(context: RequestContext) -> list[CellMapping]:
     cells: list[CellMapping] = list(CellMappingList.get_all(context))
     uuids = {cell.uuid for cell in cells}
-    target.forget_all_but(uuids)
-    health.health().forget_all_but(uuids)
+    target.forget_all_but(uuids, context)
+    _health(context).forget_all_but(uuids)
     return cells
 
 
@@ -239,11 +244,13 @@ class _Call(Generic[_T]):
     """A call in several cells, under way."""
 
     def __init__(
-        self, work: Callable[[CellMapping], _T], seconds: float, conf: cfg.ConfigOpts
+        self, work: Callable[[CellMapping], _T], seconds: float, owner: runtime.Runtime
     ) -> None:
         self._work = work
         self._seconds = seconds
-        self._conf = conf
+        self._limits = owner.conf.cells
+        self._health = owner.part(health.Health)
+        self._workers = owner.part(workers.Workers)
         self._come: queue.SimpleQueue[Result[_T]] = queue.SimpleQueue()
         # The tasks that have no result yet. Whoever takes one out decides what it is.
         self._open: dict[str, workers.Task] = {}
@@ -253,16 +260,16 @@ class _Call(Generic[_T]):
     def begin(self, cell: CellMapping) -> None:
         """Have the work done in a cell, or skip it."""
         self._left += 1
-        trouble = health.health().check(cell, self._seconds)
+        trouble = self._health.check(cell, self._seconds)
         if trouble is not None:
             self._come.put(_skipped(cell, trouble))
             return
         task = workers.Task(cell, time.monotonic() + self._seconds, self._run)
         with self._lock:
             self._open[cell.uuid] = task
-        limits = self._conf.cells
-        if not workers.workers().start(task, limits.max_workers, limits.max_workers_per_cell):
-            self._settle(_without_worker(cell))
+        limits = self._limits
+        if not self._workers.start(task, limits.max_workers, limits.max_workers_per_cell):
+            self._settle(self._without_worker(cell))
 
     def results(self) -> Iterator[Result[_T]]:
         while self._left:
@@ -295,7 +302,7 @@ class _Call(Generic[_T]):
             if self._open.pop(result.cell.uuid, None) is None:
                 return
         # Whoever has the result finds what was made of it.
-        _take_note(result, self._conf)
+        self._take_note(result)
         self._come.put(result)
 
     def _patience(self) -> float | None:
@@ -312,39 +319,39 @@ class _Call(Generic[_T]):
 
     def _give_up(self, task: workers.Task) -> None:
         if not task.has_begun:
-            self._settle(_without_worker(task.cell))
+            self._settle(self._without_worker(task.cell))
             return
         reason = f'no answer within {self._seconds:g} s'
         self._settle(NoAnswer(task.cell, Why.TIMEOUT, reason))
 
-
-def _take_note(result: Result[Any], conf: cfg.ConfigOpts) -> None:
-    cell = result.cell
-    if isinstance(result, NoAnswer):
-        if result.why is Why.TIMEOUT:
-            LOG.warning('Cell %s: %s', cell.identity, result.reason)
-            health.health().failed(cell, result.reason, conf)
-        return
-    if isinstance(result, Failure):
-        is_foreseen = isinstance(result.error, exception.CellMapError)
-        LOG.warning(
-            'A call in cell %s failed: %s',
-            cell.identity,
-            result.error,
-            exc_info=None if is_foreseen else result.error,
-        )
-        if isinstance(result.error, _UNREACHABLE):
-            health.health().failed(cell, str(result.error), conf)
+    def _take_note(self, result: Result[Any]) -> None:
+        cell = result.cell
+        if isinstance(result, NoAnswer):
+            if result.why is Why.TIMEOUT:
+                LOG.warning('Cell %s: %s', cell.identity, result.reason)
+                self._health.failed(cell, result.reason)
             return
-    health.health().succeeded(cell)
+        if isinstance(result, Failure):
+            is_foreseen = isinstance(result.error, exception.CellMapError)
+            LOG.warning(
+                'A call in cell %s failed: %s',
+                cell.identity,
+                result.error,
+                exc_info=None if is_foreseen else result.error,
+            )
+            if isinstance(result.error, _UNREACHABLE):
+                self._health.failed(cell, str(result.error))
+                return
+        self._health.succeeded(cell)
+
+    def _without_worker(self, cell: CellMapping) -> NoAnswer:
+        threads, stuck = self._workers.count(cell.uuid)
+        reason = (
+            f'no thread was free: {threads} are in the cell, {stuck} of them without an answer'
+        )
+        return NoAnswer(cell, Why.NO_WORKER, reason)
 
 
 def _skipped(cell: CellMapping, trouble: health.Trouble) -> NoAnswer:
     reason = f'skipped, since it failed {trouble.failures} times in a row; {trouble.reason}'
     return NoAnswer(cell, Why.SKIPPED, reason, trouble.until)
-
-
-def _without_worker(cell: CellMapping) -> NoAnswer:
-    threads, stuck = workers.workers().count(cell.uuid)
-    reason = f'no thread was free: {threads} are in the cell, {stuck} of them without an answer'
-    return NoAnswer(cell, Why.NO_WORKER, reason)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.cells import connections
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import errors
@@ -48,7 +49,7 @@ def target_cell(context: _Context, cell_mapping: CellMapping | None) -> Iterator
     if cell_mapping is None:
         yield copied
         return
-    with connections.cache().using(cell_mapping) as used:
+    with _connections(copied).using(cell_mapping) as used:
         copied.target(_Cell(copied, cell_mapping, used))
         try:
             yield copied
@@ -56,24 +57,31 @@ def target_cell(context: _Context, cell_mapping: CellMapping | None) -> Iterator
             copied.target(None)
 
 
-def forget(uuids: Collection[str]) -> None:
+# What is kept open, by the runtime of a context, or by the default one.
+
+
+def forget(uuids: Collection[str], context: RequestContext | None = None) -> None:
     """Close the connections to cells that are gone; those in use, when they are no longer."""
-    connections.cache().forget(uuids)
+    _connections(context).forget(uuids)
 
 
-def forget_all_but(uuids: Collection[str]) -> None:
+def forget_all_but(uuids: Collection[str], context: RequestContext | None = None) -> None:
     """Close the connections to all other cells, which are gone."""
-    connections.cache().forget_all_but(uuids)
+    _connections(context).forget_all_but(uuids)
 
 
-def forget_all() -> None:
+def forget_all(context: RequestContext | None = None) -> None:
     """Close every connection; those in use, when they are no longer."""
-    connections.cache().forget_all()
+    _connections(context).close()
 
 
-def count_open() -> int:
-    """To how many places, of cells, the process keeps connections or uses them."""
-    return len(connections.cache())
+def count_open(context: RequestContext | None = None) -> int:
+    """To how many places, of cells, connections are kept open or used."""
+    return len(_connections(context))
+
+
+def _connections(context: RequestContext | None) -> connections.Cache:
+    return runtime.of(context).part(connections.Cache)
 
 
 class _Cell:

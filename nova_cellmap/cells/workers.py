@@ -2,18 +2,18 @@
 """The threads that work in cells, each on one cell's part of a call.
 
 A thread that waits for a cell cannot be ended from outside. So there is a limit for the
-process, and a lower one for each cell: a cell that does not answer holds up no more than
+runtime, and a lower one for each cell: a cell that does not answer holds up no more than
 its own threads.
 """
 
 import collections
 from collections.abc import Callable
 import logging
-import os
 import threading
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from nova_cellmap import runtime
 from nova_cellmap.cells import connections
 from nova_cellmap.objects.cell_mapping import CellMapping
 
@@ -51,10 +51,10 @@ class Task:
 _Line = tuple[str, connections.Place]
 
 
-class Workers:
-    """The threads of a process, and what waits for one."""
+class Workers(runtime.Part):
+    """The threads of a runtime, and what waits for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Any) -> None:
         self._lock = threading.Lock()
         self._lines: dict[_Line, set[Task]] = {}
         self._waiting: collections.deque[Task] = collections.deque()
@@ -136,20 +136,3 @@ class Workers:
 
     def _count(self) -> int:
         return sum(map(len, self._lines.values()))
-
-
-_workers = Workers()
-
-
-def workers() -> Workers:
-    """The threads of this process."""
-    return _workers
-
-
-def _begin_anew() -> None:
-    """Have no threads, in a child of a fork: they stay with the parent."""
-    global _workers
-    _workers = Workers()
-
-
-os.register_at_fork(after_in_child=_begin_anew)

@@ -59,7 +59,7 @@ class Policy:
         """
         if isinstance(obj, CellMapping):
             changed = {name: getattr(obj, name) for name in obj.obj_what_changed() & _URLS}
-            cell_mapping.check_urls(changed, from_client=True)
+            cell_mapping.check_urls(changed, obj.runtime, from_client=True)
 
     def hide(self, answer: Any) -> None:
         """Unset what is kept back, of each cell that is in an answer."""

@@ -17,6 +17,7 @@ from oslo_versionedobjects import exception as library_exception
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
+from nova_cellmap import runtime as runtimes
 from nova_cellmap import text
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import fields
@@ -60,6 +61,14 @@ class CellMapObject(primitives.FastPaths):
     @classmethod
     def obj_name(cls) -> str:
         return f'{NAMESPACE}.{cls.__name__}'
+
+    @property
+    def runtime(self) -> runtimes.Runtime:
+        """That of its context.
+
+        :raises: NotConfigured
+        """
+        return runtimes.of(self._context)
 
     def _refresh(self, other: Self) -> None:
         """Take over every field of *other*, and be unchanged."""

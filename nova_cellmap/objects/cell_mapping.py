@@ -10,14 +10,13 @@ from oslo_utils import versionutils
 from oslo_versionedobjects import fields as library_fields
 
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
-from nova_cellmap.db import engine
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
-from nova_cellmap.objects import remote
 
 LOG = logging.getLogger(__name__)
 
@@ -89,10 +88,10 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
             'updated_at': base.as_utc(row['updated_at']),
         }
         if url.is_template(row['database_connection']):
-            base_url = engine.conf().database.connection
+            base_url = runtime.of(context).conf.database.connection
             values['database_connection'] = _filled(row, 'database_connection', base_url)
         if url.is_template(row['transport_url']):
-            values['transport_url'] = _filled(row, 'transport_url', _base_transport_url())
+            values['transport_url'] = _filled(row, 'transport_url', _base_transport_url(context))
         return cls._hydrate(context, values)
 
     @classmethod
@@ -123,7 +122,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
             self.uuid = uuidutils.generate_uuid()
         self._require('create', ('transport_url', 'database_connection'))
         values = self._changes_for('create', _WRITABLE)
-        check_urls(values)
+        check_urls(values, self.runtime)
         self._refresh(
             self.from_row(self._context, db_api.cell_mapping_create(self._context, values))
         )
@@ -137,7 +136,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         """
         self._require('save', ('uuid',))
         values = self._changes_for('save', _WRITABLE)
-        check_urls(values)
+        check_urls(values, self.runtime)
         values.pop('uuid', None)
         if values:
             row = db_api.cell_mapping_update(self._context, self.uuid, values)
@@ -169,13 +168,15 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     # Version 1.3: Add limit and marker
     VERSION = '1.3'
 
+    # The field of a member that is its place in a list, for the marker of the next page.
+    MARKER = 'uuid'
+
     fields = {
         'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.CellMapping'),
     }
     child_versions = {'1.0': '1.0', '1.1': '1.1', '1.2': '1.1', '1.3': '1.2'}
 
     @classmethod
-    @remote.paged(marker='uuid')
     @base.remotable
     def get_all(
         cls, context: RequestContext, limit: int | None = None, marker: str | None = None
@@ -186,7 +187,6 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
         )
 
     @classmethod
-    @remote.paged(marker='uuid')
     @base.remotable
     def get_by_disabled(
         cls,
@@ -202,7 +202,6 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
         return cls._from_rows(context, rows)
 
     @classmethod
-    @remote.paged(marker='uuid')
     @base.remotable
     def get_by_project_id(
         cls,
@@ -222,7 +221,9 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
         return cls._of(context, [CellMapping.from_row(context, row) for row in rows])
 
 
-def check_urls(values: Mapping[str, Any], *, from_client: bool = False) -> None:
+def check_urls(
+    values: Mapping[str, Any], where: runtime.Runtime, *, from_client: bool = False
+) -> None:
     """Check the URLs among the values of a cell that is to be stored.
 
     :param from_client: a client of the conductor sets them, who may set less than an operator
@@ -234,7 +235,7 @@ def check_urls(values: Mapping[str, Any], *, from_client: bool = False) -> None:
             url.check_cell_database(
                 values[name],
                 from_client=from_client,
-                also=engine.conf().cells.more_url_parameters,
+                also=where.conf.cells.more_url_parameters,
             )
         if 'transport_url' in values:
             name = 'transport_url'
@@ -254,8 +255,8 @@ def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:
         return template
 
 
-def _base_transport_url() -> str | None:
+def _base_transport_url(context: RequestContext) -> str | None:
     # It brings oslo.messaging, which takes half a second to import: few cells are templates.
     from nova_cellmap.conf import base as base_conf
 
-    return base_conf.transport_url(engine.conf())
+    return base_conf.transport_url(runtime.of(context).conf)

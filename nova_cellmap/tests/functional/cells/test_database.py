@@ -119,7 +119,8 @@ class Urls(_Case):
 
     def test_what_the_url_says_of_timeouts_has_precedence(self) -> None:
         url = 'mysql+pymysql://nova@db/nova?read_timeout=7&charset=utf8'
-        found = sa.make_url(database.engine_url(self.cell_at(url), 3, 5)).query
+        self.conf.set_override('connect_timeout', 3, 'cells')
+        found = sa.make_url(database.engine_url(self.cell_at(url), self.conf)).query
         # But not of the character set: in that one, some text would be lost.
         expected = {'connect_timeout': '3', 'read_timeout': '7', 'charset': 'utf8mb4'}
         self.assertEqual(expected, {name: found[name] for name in expected})

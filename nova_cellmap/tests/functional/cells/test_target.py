@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap import cells
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.cells import connections
 from nova_cellmap.cells import registration
 from nova_cellmap.cells import target
@@ -533,7 +534,7 @@ class Forks(_Case):
             self.check(is_refused)
 
     def test_a_lock_that_is_held_during_the_fork_stays_with_the_parent(self) -> None:
-        with self.in_cell(), connections.cache()._lock:
+        with self.in_cell(), runtime.default().part(connections.Cache)._lock:
             self.check(lambda: self.uuids(self.child_cell()) == set())
 
     def test_a_block_that_the_child_leaves_closes_nothing(self) -> None:

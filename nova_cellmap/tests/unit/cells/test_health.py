@@ -5,6 +5,7 @@ import datetime
 import time
 
 from nova_cellmap import conf
+from nova_cellmap import runtime
 from nova_cellmap.cells import health
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import base
@@ -17,7 +18,7 @@ class Health(base.TestCase):
         super().setUp()
         self.conf = conf.new(args=[], config_files=[])
         self.conf.set_override('failures_before_skip', 2, group='cells')
-        self.health = health.Health()
+        self.health = runtime.Runtime(self.conf).part(health.Health)
         self.cell = self.new_cell('none:///')
 
     def new_cell(self, url: str) -> CellMapping:
@@ -26,7 +27,7 @@ class Health(base.TestCase):
 
     def fail_times(self, count: int) -> None:
         for number in range(1, count + 1):
-            self.health.failed(self.cell, f'reason {number}', self.conf)
+            self.health.failed(self.cell, f'reason {number}')
 
     def is_skipped(self) -> bool:
         return self.health.check(self.cell, _SECONDS) is not None

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 
+from nova_cellmap import runtime
 from nova_cellmap.cells import workers
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import base
@@ -15,7 +16,7 @@ _LONG = 60
 class Workers(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.workers = workers.Workers()
+        self.workers = runtime.Parts().part(workers.Workers)
         self.begun: list[str] = []
         self.end = threading.Event()
         self.addCleanup(self.wait_for, 0)
