@@ -14,8 +14,8 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import context
-from nova_cellmap.cells import audit
 from nova_cellmap.objects import CellMappingList
+from nova_cellmap.upkeep import audit
 
 _INSTANCES = 'SELECT uuid, project_id, user_id, deleted, vm_state, hidden FROM instances'
 _MAPPING = (

@@ -10,10 +10,10 @@ from nova_cellmap import conf
 from nova_cellmap import context
 from nova_cellmap.cells import database
 from nova_cellmap.cells import instances
-from nova_cellmap.cells import mapping
-from nova_cellmap.cells import registration
-from nova_cellmap.cells import run
 from nova_cellmap.objects import CellMapping
+from nova_cellmap.upkeep import batches
+from nova_cellmap.upkeep import mapping
+from nova_cellmap.upkeep import registration
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def read(cell: CellMapping) -> None:
     last_id = 0
     with database.connect(cell) as reader:
         table = instances.Instances(reader, cell)
-        while page := table.after(last_id, run.BATCH_SIZE):
+        while page := table.after(last_id, batches.BATCH_SIZE):
             last_id = page.last_id
 
 

@@ -16,7 +16,7 @@ from nova_cellmap.cli import progress
 from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
-    from nova_cellmap.cells import audit
+    from nova_cellmap.upkeep import audit
 
 # The width of the longest bar of the summary.
 _BAR = 30
@@ -84,9 +84,9 @@ class Audit(base.Lister):
         sleep = _seconds('--sleep', parsed_args.sleep)
         self._summary_file = _SummaryFile(parsed_args.summary)
 
-        from nova_cellmap.cells import audit
-        from nova_cellmap.cells import registration
         from nova_cellmap.objects import CellMappingList
+        from nova_cellmap.upkeep import audit
+        from nova_cellmap.upkeep import registration
 
         context = self.context
         only = None

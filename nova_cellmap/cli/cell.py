@@ -77,7 +77,7 @@ class CreateCell(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import registration
 
         cell = registration.create_cell(
             self.context,
@@ -155,7 +155,7 @@ class UpdateCell(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import registration
 
         if parsed_args.enable and parsed_args.disable:
             raise base.CommandError('Give either --enable or --disable, not both.', 4)
@@ -227,7 +227,7 @@ class DeleteCell(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import registration
 
         context = self.context
         cell = registration.get_cell(context, parsed_args.cell)
@@ -262,7 +262,7 @@ class MapCell0(base.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import registration
 
         connection = urls.given(parsed_args, 'database_connection', '--database_connection')
         cell, is_new = registration.map_cell0(self.context, self.conf, connection)

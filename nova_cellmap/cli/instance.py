@@ -85,8 +85,8 @@ class MapInstances(base.ShowOne):
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         options = cli_run.options(parsed_args, _NO_NUMBER)
 
-        from nova_cellmap.cells import mapping
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import mapping
+        from nova_cellmap.upkeep import registration
 
         context = self.context
         cell = registration.get_cell(context, parsed_args.cell)
@@ -252,7 +252,7 @@ class ListInstances(base.Lister):
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
         limit = base.positive('--limit', parsed_args.limit)
 
-        from nova_cellmap.cells import registration
+        from nova_cellmap.upkeep import registration
 
         context = self.context
         cell_uuid = None

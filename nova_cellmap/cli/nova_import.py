@@ -66,7 +66,7 @@ class ImportNova(base.ShowOne):
         connection = urls.given(parsed_args, 'connection', '--connection')
         assert connection is not None
 
-        from nova_cellmap.cells import nova_import
+        from nova_cellmap.upkeep import nova_import
 
         context = self.context
         with progress.shown('Importing', self.app.stderr, self.app.is_quiet) as report:

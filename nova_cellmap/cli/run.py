@@ -9,7 +9,7 @@ from nova_cellmap.cli import base
 from nova_cellmap.cli import progress
 
 if TYPE_CHECKING:
-    from nova_cellmap.cells.run import Run
+    from nova_cellmap.upkeep.batches import Run
 
 
 def add_options(parser: argparse.ArgumentParser, thing: str) -> None:

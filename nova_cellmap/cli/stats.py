@@ -10,7 +10,7 @@ from nova_cellmap.cli import base
 from nova_cellmap.cli import plot
 
 if TYPE_CHECKING:
-    from nova_cellmap.cells.counts import Counts
+    from nova_cellmap.upkeep.counts import Counts
 
 # How many projects are drawn where no limit is given.
 _DRAWN_PROJECTS = 15
@@ -58,7 +58,7 @@ class Stats(base.Lister):
         if parsed_args.plot is not None:
             plot.check(parsed_args.plot)
 
-        from nova_cellmap.cells import counts
+        from nova_cellmap.upkeep import counts
 
         counted = counts.count(self.context)
         if parsed_args.plot is not None:

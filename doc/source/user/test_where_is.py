@@ -7,7 +7,7 @@ from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap import fixtures
 from nova_cellmap import objects
-from nova_cellmap.cells import mapping
+from nova_cellmap.upkeep import mapping
 
 
 def where_is(ctxt, uuid):

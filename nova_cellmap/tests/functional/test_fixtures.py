@@ -5,9 +5,9 @@ from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap import fixtures
 from nova_cellmap import objects
-from nova_cellmap.cells import mapping
 from nova_cellmap.objects import base
 from nova_cellmap.tests import base as tests_base
+from nova_cellmap.upkeep import mapping
 
 
 class Fixtures(tests_base.TestCase):

@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.cells import listing
-from nova_cellmap.cells import mapping
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.cells.scatter import Failure
@@ -18,6 +17,7 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers
+from nova_cellmap.upkeep import mapping
 
 _TIMES = [datetime.datetime(2026, 1, day) for day in (1, 2, 3)]
 # They differ in what collations hold for the same, or order in their own way.

@@ -11,7 +11,6 @@ from oslo_context import context as oslo_context
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap.cells import registration
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.cells.scatter import Answer
@@ -24,6 +23,7 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers
+from nova_cellmap.upkeep import registration
 
 # In seconds: what a cell that answers takes at most, and how long others are waited for.
 _QUICK = 5

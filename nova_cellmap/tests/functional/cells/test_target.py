@@ -20,7 +20,6 @@ from nova_cellmap import cells
 from nova_cellmap import exception
 from nova_cellmap import runtime
 from nova_cellmap.cells import connections
-from nova_cellmap.cells import registration
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
@@ -31,6 +30,7 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers
+from nova_cellmap.upkeep import registration
 
 _instances = nova_cell.instances
 

@@ -32,9 +32,9 @@ _KILLS = 5
 _processes = multiprocessing.get_context('forkserver')
 _processes.set_forkserver_preload(
     [
-        'nova_cellmap.cells.mapping',
-        'nova_cellmap.cells.nova_import',
-        'nova_cellmap.cells.registration',
+        'nova_cellmap.upkeep.mapping',
+        'nova_cellmap.upkeep.nova_import',
+        'nova_cellmap.upkeep.registration',
         'nova_cellmap.cli.instance',
         'nova_cellmap.cli.nova_import',
         'psycopg2',

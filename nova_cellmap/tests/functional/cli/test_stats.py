@@ -8,12 +8,12 @@ import warnings
 
 import fixtures
 
-from nova_cellmap.cells import counts
 from nova_cellmap.cli import plot
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cli import base
+from nova_cellmap.upkeep import counts
 
 _BEGINNINGS = {'.png': b'\x89PNG', '.svg': b'<?xml', '.pdf': b'%PDF'}
 

@@ -6,12 +6,12 @@ import logging
 import fixtures
 
 import nova_cellmap
-from nova_cellmap.cells import nova_import
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import nova_import
 
 
 class NovaApiSqlite(cells_base.TestCase):

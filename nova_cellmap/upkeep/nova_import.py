@@ -9,17 +9,17 @@ import logging
 
 from nova_cellmap import exception
 from nova_cellmap import uuids
-from nova_cellmap.cells import apart
-from nova_cellmap.cells import nova_api
 from nova_cellmap.cells import rows
-from nova_cellmap.cells import run as cells_run
-from nova_cellmap.cells.nova_api import NovaAPI
-from nova_cellmap.cells.nova_api import NovaCell
-from nova_cellmap.cells.nova_api import NovaMapping
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.upkeep import apart
+from nova_cellmap.upkeep import batches
+from nova_cellmap.upkeep import nova_api
+from nova_cellmap.upkeep.nova_api import NovaAPI
+from nova_cellmap.upkeep.nova_api import NovaCell
+from nova_cellmap.upkeep.nova_api import NovaMapping
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _NO_URL = 'none:///'
 
 
 @dataclasses.dataclass
-class Run(cells_run.Run):
+class Run(batches.Run):
     """A run over Nova's ``instance_mappings``, after all of its ``cell_mappings``.
 
     ``cells_created`` of the cells are new, ``cells_existing`` stood already, and
@@ -51,7 +51,7 @@ def import_nova(
     connection_url: str,
     *,
     max_count: int | None = None,
-    batch_size: int = cells_run.BATCH_SIZE,
+    batch_size: int = batches.BATCH_SIZE,
     reset: bool = False,
     on_batch: Callable[[Run], None] = lambda run: None,
 ) -> Run:
@@ -86,7 +86,7 @@ def import_nova(
         run = _resume(context, source)
         cells = _import_cells(context, nova.cells(), run)
         run.end_id = max(run.first_id, nova.last_id())
-        cells_run.go_through(
+        batches.go_through(
             run,
             functools.partial(_read, nova, cells),
             functools.partial(_import, context, source),
@@ -134,7 +134,7 @@ def _import_cells(
         f'cell {uuid} with all mappings to it, since its {column} is that of cell {other}'
         for uuid, (column, other) in result['taken'].items()
     ]
-    cells_run.warn(_WHERE, problems, 0)
+    batches.warn(_WHERE, problems, 0)
     run.cells_created = result['created']
     run.cells_existing = result['existing']
     run.cell_conflicts = len(problems)
@@ -252,7 +252,7 @@ def _note(run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
     problems += [
         f'instance {uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()
     ]
-    cells_run.warn(_WHERE, problems, run.conflicts)
+    batches.warn(_WHERE, problems, run.conflicts)
     run.created += result['created']
     run.existing += result['existing']
     run.conflicts += len(problems)

@@ -7,21 +7,21 @@ import functools
 import logging
 
 from nova_cellmap import exception
-from nova_cellmap.cells import apart
 from nova_cellmap.cells import database
-from nova_cellmap.cells import run as cells_run
 from nova_cellmap.cells.instances import Instances
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.upkeep import apart
+from nova_cellmap.upkeep import batches
 
 LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
-class Run(cells_run.Run):
+class Run(batches.Run):
     """A run over a cell's ``instances``.
 
     ``hidden`` of the rows were left out. Of the ``conflicts`` that this very run met, ``invalid``
@@ -37,7 +37,7 @@ def map_instances(
     cell: CellMapping,
     *,
     max_count: int | None = None,
-    batch_size: int = cells_run.BATCH_SIZE,
+    batch_size: int = batches.BATCH_SIZE,
     reset: bool = False,
     on_batch: Callable[[Run], None] = lambda run: None,
 ) -> Run:
@@ -67,7 +67,7 @@ def map_instances(
         instances = Instances(reader, cell)
         _note_invalid(cell, run, instances.without_an_id())
         run.end_id = max(run.first_id, instances.last_id())
-        cells_run.go_through(
+        batches.go_through(
             run,
             functools.partial(_read, instances),
             functools.partial(_map, context, cell),
@@ -156,7 +156,7 @@ def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult)
     problems = [
         f'instance {uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()
     ]
-    cells_run.warn(f'cell {cell.identity}', problems, run.conflicts)
+    batches.warn(f'cell {cell.identity}', problems, run.conflicts)
     run.created += result['created']
     run.existing += result['existing']
     run.hidden += batch.hidden
@@ -164,6 +164,6 @@ def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult)
 
 
 def _note_invalid(cell: CellMapping, run: Run, rows: Collection[InvalidRow]) -> None:
-    cells_run.warn(f'cell {cell.identity}', [*map(str, rows)], run.conflicts)
+    batches.warn(f'cell {cell.identity}', [*map(str, rows)], run.conflicts)
     run.invalid += len(rows)
     run.conflicts += len(rows)

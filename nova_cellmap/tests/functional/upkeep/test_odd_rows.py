@@ -7,15 +7,9 @@ import uuid as uuids
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap.cells import audit
-from nova_cellmap.cells import counts
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
-from nova_cellmap.cells import mapping
-from nova_cellmap.cells import nova_import
 from nova_cellmap.cells import target
-from nova_cellmap.cells.judgement import Kind
-from nova_cellmap.cells.judgement import Problem
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMappingList
@@ -25,6 +19,12 @@ from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import audit
+from nova_cellmap.upkeep import counts
+from nova_cellmap.upkeep import mapping
+from nova_cellmap.upkeep import nova_import
+from nova_cellmap.upkeep.case import Kind
+from nova_cellmap.upkeep.case import Problem
 
 _mappings = own.instance_mapping
 

@@ -12,10 +12,6 @@ from hypothesis import strategies as st
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap.cells import audit
-from nova_cellmap.cells import mapping
-from nova_cellmap.cells.judgement import Kind
-from nova_cellmap.cells.judgement import Problem
 from nova_cellmap.db import api as db_api
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
@@ -24,6 +20,10 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import audit
+from nova_cellmap.upkeep import mapping
+from nova_cellmap.upkeep.case import Kind
+from nova_cellmap.upkeep.case import Problem
 
 _mappings = own.instance_mapping
 

@@ -15,17 +15,17 @@ import logging
 import time
 
 from nova_cellmap import exception
-from nova_cellmap.cells import apart
-from nova_cellmap.cells import sides
-from nova_cellmap.cells.judgement import Case
-from nova_cellmap.cells.judgement import Kind
-from nova_cellmap.cells.judgement import Problem
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
+from nova_cellmap.upkeep import apart
+from nova_cellmap.upkeep import streams
+from nova_cellmap.upkeep.case import Case
+from nova_cellmap.upkeep.case import Kind
+from nova_cellmap.upkeep.case import Problem
 
 LOG = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ class Audit:
         self.reports = {cell.uuid: CellReport(cell) for cell in looked_at}
         self.errors: dict[str, exception.CellError] = {}
         self._only = only
-        self._readers: dict[str, sides.CellReader] = {}
+        self._readers: dict[str, streams.CellReader] = {}
         self._nobodys: list[Problem] = []
         # The instances that are looked at on their own account, and what was told of them: where
         # the mapping comes to them it is not told again.
@@ -136,7 +136,7 @@ class Audit:
         on_batch(1)
 
     def _open(self, cell: CellMapping) -> None:
-        reader = sides.CellReader(cell)
+        reader = streams.CellReader(cell)
         self._readers[cell.uuid] = reader
         self._stack.callback(reader.close)
 
@@ -145,9 +145,9 @@ class Audit:
     def _compare(self, on_batch: Callable[[float], None]) -> Iterator[list[str]]:
         """The uuids on which the mapping and the cells differ, batch by batch."""
         size = self._batch_size
-        reader = sides.MappingReader(self._context)
+        reader = streams.MappingReader(self._context)
         self._stack.callback(reader.close)
-        mapping = sides.Stream(lambda last: reader.page(last, size))
+        mapping = streams.Stream(lambda last: reader.page(last, size))
         cells = {uuid: self._stream(self._readers[uuid]) for uuid in self.reports}
         while True:
             mapping.fill()
@@ -168,7 +168,7 @@ class Audit:
             on_batch(_part(end))
             time.sleep(self._sleep)
 
-    def _odd_in(self, page: sides.Page | None, cell_uuid: str) -> Sequence[str]:
+    def _odd_in(self, page: streams.Page | None, cell_uuid: str) -> Sequence[str]:
         """The instances of a page that are in no order, and so are met again in the mapping's."""
         if page is None:
             return ()
@@ -187,11 +187,11 @@ class Audit:
             self._book(problem)
         return problems
 
-    def _stream(self, reader: sides.CellReader) -> sides.Stream:
-        return sides.Stream(lambda last: reader.page(last, self._batch_size))
+    def _stream(self, reader: streams.CellReader) -> streams.Stream:
+        return streams.Stream(lambda last: reader.page(last, self._batch_size))
 
     def _differences(
-        self, mapped: Sequence[db_api.Fact], cells: dict[str, sides.Stream], end: str
+        self, mapped: Sequence[db_api.Fact], cells: dict[str, streams.Stream], end: str
     ) -> list[str]:
         there: set[db_api.Fact] = set()
         for uuid, stream in cells.items():

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap.cells import nova_api as cells_nova_api
-from nova_cellmap.cells import nova_import
 from nova_cellmap.db import api
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
@@ -25,6 +24,7 @@ from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import nova_import
 
 _cells = own.cell_mapping
 _mappings = own.instance_mapping

@@ -8,13 +8,10 @@ import time
 from typing import Any
 
 from nova_cellmap import exception
-from nova_cellmap.cells import audit
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
-from nova_cellmap.cells import mapping
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
-from nova_cellmap.cells.judgement import Kind
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
@@ -22,6 +19,9 @@ from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests import rogue
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import audit
+from nova_cellmap.upkeep import mapping
+from nova_cellmap.upkeep.case import Kind
 
 _SECRET = 'sekret'
 _MIB = 1 << 20
