@@ -19,9 +19,9 @@ from oslo_versionedobjects import base as library
 from nova_cellmap import exception
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import remote
 
 
 def use_conductor(conf: cfg.ConfigOpts, wait: float = 0) -> None:
@@ -83,22 +83,15 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
                 kwargs=arguments,
             )
 
-        signature = inspect.signature(getattr(base.registered()[objname][0], objmethod))
-        arguments = signature.bind(context, *args, **kwargs).arguments
+        method = getattr(base.registered()[objname][0], objmethod)
+        arguments = inspect.signature(method).bind(context, *args, **kwargs).arguments
         del arguments['context']
-        if objmethod in _CHUNKED:
-            name = _CHUNKED[objmethod][0]
-            if not _are_several(arguments[name]):
-                # The conductor tells what is wrong with it.
-                return call(arguments)
-            # Each once, however it is spelled: what two chunks held would count twice.
-            arguments[name] = list(dict.fromkeys(map(_spelled_alike, arguments[name])))
-        while True:
-            try:
-                return self._class_action(call, objmethod, signature, dict(arguments))
-            except exception.PageTooLarge as error:
-                # Only reading begins from the start.
-                self._learn(error)
+        chunks, marker = remote.chunks_of(method), remote.marker_of(method)
+        if chunks is not None:
+            return self._in_chunks(call, arguments, chunks, marker)
+        if marker is not None:
+            return self._in_pages(call, arguments, marker)
+        return call(arguments)
 
     def object_action(
         self,
@@ -130,30 +123,25 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
             raise error
         self._page_size = error.kwargs['limit']
 
-    def _class_action(
-        self,
-        call: Callable[..., Any],
-        objmethod: str,
-        signature: inspect.Signature,
-        arguments: dict[str, Any],
-    ) -> Any:
-        if objmethod in _CHUNKED:
-            return self._in_chunks(call, arguments, *_CHUNKED[objmethod])
-        if 'marker' in signature.parameters and type(arguments.get('limit')) in (int, type(None)):
-            return self._in_pages(call, arguments)
-        return call(arguments)
+    def _in_pages(self, call: Callable[..., Any], arguments: dict[str, Any], place: str) -> Any:
+        """Call for one page after the other, and answer them as one list.
 
-    def _in_pages(self, call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        """Call for a page after the other, and answer them as one list."""
+        :param place: the field of a member that is the marker of what follows it
+        """
         limit, marker = arguments.get('limit'), arguments.get('marker')
-        page: Any = None
+        if type(limit) not in (int, type(None)):
+            # The conductor says what is wrong with it.
+            return call(arguments)
         members: list[Any] = []
         back = 1
         while True:
             size = self._page_size if limit is None else min(self._page_size, limit - len(members))
-            behind = getattr(members[-1], page.MARKER) if members else marker
+            behind = getattr(members[-1], place) if members else marker
             try:
                 page = call({**arguments, 'limit': size, 'marker': behind})
+            except exception.PageTooLarge as error:
+                self._learn(error)
+                continue
             except exception.MarkerNotFound:
                 if not members:
                     raise
@@ -163,67 +151,52 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
                 continue
             members += page.objects
             if len(page) < size or len(members) == limit:
-                return page if len(page) == len(members) else _list_like(page, members)
+                return page if len(page) == len(members) else remote.list_like(page, members)
 
     def _in_chunks(
         self,
         call: Callable[..., Any],
         arguments: dict[str, Any],
-        name: str,
-        merge: Callable[[list[Any]], Any],
+        chunks: remote.Chunks,
+        place: str | None,
     ) -> Any:
-        """Call with so many of the items in argument *name* at a time."""
+        """Call with some of the things at a time, and merge the answers.
+
+        :param place: as for :meth:`_in_pages`; None where the answer is no list
+        """
         limit, marker = arguments.pop('limit', None), arguments.pop('marker', None)
         if limit is not None and (type(limit) is not int or limit < 0):
-            # The conductor tells what is wrong with it.
-            return call({**arguments, name: [], 'limit': limit})
-        items = arguments[name]
+            # The conductor says what is wrong with it.
+            return call({**arguments, chunks.by: [], 'limit': limit})
+        if not _are_several(arguments[chunks.by]):
+            return call(arguments)
+        # Each once, however it is spelled: what two chunks held would count twice.
+        things = list(dict.fromkeys(map(_spelled_alike, arguments[chunks.by])))
         results: list[Any] = []
         done = 0
-        while done < len(items) or not results:
-            chunk = items[done : done + self._page_size]
+        while done < len(things) or not results:
+            chunk = things[done : done + self._page_size]
             try:
-                results.append(call({**arguments, name: chunk}))
+                results.append(call({**arguments, chunks.by: chunk}))
             except exception.PageTooLarge as error:
                 # Nothing of this chunk has been done, and those before it are not done twice.
                 self._learn(error)
                 continue
             done += len(chunk)
-        merged = merge(results)
-        return merged if limit is marker is None else _page_of(merged, limit, marker)
+        merged = chunks.merge(results)
+        if place is None or limit is marker is None:
+            return merged
+        return _page_of(merged, limit, marker, place)
 
 
-def _joined(lists: list[Any]) -> Any:
-    """The members of several lists in one, in the order of their creation."""
-    return _list_like(lists[0], [member for each in lists for member in each])
-
-
-def _list_like(one: Any, members: list[Any]) -> Any:
-    whole = type(one)(one._context, objects=sorted(members, key=lambda each: each.id))
-    whole.obj_reset_changes()
-    return whole
-
-
-def _page_of(whole: Any, limit: int | None, marker: str | None) -> Any:
+def _page_of(whole: Any, limit: int | None, marker: str | None, place: str) -> Any:
     start = 0
     if marker is not None:
-        places = [getattr(member, whole.MARKER) for member in whole]
+        places = [getattr(member, place) for member in whole]
         if _spelled_alike(marker) not in places:
             raise exception.MarkerNotFound(marker=marker)
         start = places.index(_spelled_alike(marker)) + 1
     return whole[start : None if limit is None else start + limit]
-
-
-def _summed(results: list[Any]) -> db_api.BulkResult:
-    """What create_bulk answered for each chunk, added up."""
-    total = db_api.BulkResult(created=0, existing=0, conflicts={})
-    for result in results:
-        total['created'] += result['created']
-        total['existing'] += result['existing']
-        total['conflicts'].update(result['conflicts'])
-        if 'ids' in result:
-            total.setdefault('ids', {}).update(result['ids'])
-    return total
 
 
 def _are_several(value: Any) -> bool:
@@ -232,13 +205,3 @@ def _are_several(value: Any) -> bool:
 
 def _spelled_alike(item: Any) -> Any:
     return fields.canonical_uuid(item) if isinstance(item, str) else item
-
-
-# The methods that take any number of things: the name of that argument, and how the
-# answers for each part of it become one.
-_CHUNKED: dict[str, tuple[str, Callable[[list[Any]], Any]]] = {
-    'get_by_instance_uuids': ('uuids', _joined),
-    'get_count_by_uuids_and_user': ('uuids', sum),
-    'create_bulk': ('mappings', _summed),
-    'destroy_bulk': ('instance_uuids', sum),
-}

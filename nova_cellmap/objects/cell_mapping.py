@@ -17,6 +17,7 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
+from nova_cellmap.objects import remote
 
 LOG = logging.getLogger(__name__)
 
@@ -168,15 +169,13 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     # Version 1.3: Add limit and marker
     VERSION = '1.3'
 
-    # The field of a member that is its place in a list, for the marker of the next page.
-    MARKER = 'uuid'
-
     fields = {
         'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.CellMapping'),
     }
     child_versions = {'1.0': '1.0', '1.1': '1.1', '1.2': '1.1', '1.3': '1.2'}
 
     @classmethod
+    @remote.paged(marker='uuid')
     @base.remotable
     def get_all(
         cls, context: RequestContext, limit: int | None = None, marker: str | None = None
@@ -187,6 +186,7 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
         )
 
     @classmethod
+    @remote.paged(marker='uuid')
     @base.remotable
     def get_by_disabled(
         cls,
@@ -202,6 +202,7 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
         return cls._from_rows(context, rows)
 
     @classmethod
+    @remote.paged(marker='uuid')
     @base.remotable
     def get_by_project_id(
         cls,

@@ -12,6 +12,7 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import remote
 from nova_cellmap.objects import wire
 from nova_cellmap.objects.instance_mapping import InstanceMapping
 
@@ -33,9 +34,6 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     # Version 1.4: Add limit and marker, get_all and create_bulk
     # Version 1.5: Travels as rows, with each cell once; create_bulk answers ids
     VERSION = '1.5'
-
-    # The field of a member that is its place in a list, for the marker of the next page.
-    MARKER = 'instance_uuid'
 
     fields = {
         'objects': library_fields.ListOfObjectsField(f'{base.NAMESPACE}.InstanceMapping'),
@@ -76,6 +74,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return self
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_all(
         cls,
@@ -96,6 +95,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._from_listed(context, listed)
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_project_id(
         cls,
@@ -114,6 +114,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._from_listed(context, listed)
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_cell_uuid(
         cls,
@@ -132,6 +133,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._from_listed(context, listed)
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_cell_id(
         cls,
@@ -147,6 +149,8 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._from_rows(context, rows)
 
     @classmethod
+    @remote.chunked(by='uuids', merge=remote.joined)
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_instance_uuids(
         cls,
@@ -165,6 +169,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._from_listed(context, listed)
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_not_deleted_by_cell_and_project(
         cls,
@@ -204,6 +209,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return db_api.instance_mapping_get_counts(context, project_id, user_id)
 
     @classmethod
+    @remote.chunked(by='uuids', merge=sum)
     @base.remotable
     def get_count_by_uuids_and_user(
         cls, context: RequestContext, uuids: Iterable[str], user_id: str
@@ -216,6 +222,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         )
 
     @classmethod
+    @remote.chunked(by='mappings', merge=remote.added_up)
     @base.remotable
     def create_bulk(
         cls,
@@ -241,6 +248,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return db_api.instance_mapping_create_bulk(context, values, with_ids=with_ids)
 
     @classmethod
+    @remote.chunked(by='instance_uuids', merge=sum)
     @base.remotable
     def destroy_bulk(cls, context: RequestContext, instance_uuids: Iterable[str]) -> int:
         """Remove the mappings of any number of instances.

@@ -14,6 +14,7 @@ from oslo_versionedobjects import fields as library_fields
 from nova_cellmap import objects
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
+from nova_cellmap.objects import remote
 
 _CELL = f'{base.NAMESPACE}.CellMapping'
 _MAPPING = f'{base.NAMESPACE}.InstanceMapping'
@@ -202,6 +203,7 @@ class InstanceMappingList99(_Object, objects.InstanceMappingList):
         raise AssertionError('the conductor is asked')
 
     @classmethod
+    @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_project_id(
         cls,
