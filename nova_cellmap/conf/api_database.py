@@ -11,8 +11,8 @@ from nova_cellmap.conf import registration
 GROUP = cfg.OptGroup(
     'api_database',
     title='The mapping database',
-    help="""The database that holds ``cell_mapping`` and ``instance_mapping``. It takes the
-options that oslo.db gives every OpenStack service.
+    help="""The database that holds the mapping: tables of our own, or those of Nova's own API
+database. It takes the options that oslo.db gives every OpenStack service.
 
 ``slave_connection`` serves reads only where ``synchronous_reader`` is false: a
 replica may lag, and stale answers have to be opted into.""",
@@ -32,6 +32,22 @@ cfg.set_defaults(
     db_max_retry_interval=2,
 )
 OPTS += [
+    cfg.StrOpt(
+        'schema',
+        default='auto',
+        choices=[
+            ('auto', 'whichever of the two is in the database'),
+            ('own', '``cell_mapping`` and ``instance_mapping``, which ``db sync`` makes'),
+            (
+                'nova',
+                "``cell_mappings`` and ``instance_mappings`` of Nova's API database, which "
+                '``nova-manage api_db sync`` makes',
+            ),
+        ],
+        help="""Whose tables hold the mapping. ``auto`` finds out, and is an error where both are
+in one database. Of Nova's tables only rows are read and written: never is a
+table made or changed there.""",
+    ),
     cfg.IntOpt(
         'connect_timeout',
         default=10,
