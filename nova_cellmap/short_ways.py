@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The switch of the short ways past what libraries do at length.
 
-:mod:`nova_cellmap.objects.fast` has those of the objects, :mod:`nova_cellmap.db.prepared` those of
-statements. Tests switch them off, and hold what comes about against what the libraries make.
+:mod:`nova_cellmap.objects.fast` has those of the objects, :mod:`nova_cellmap.db.statements` those
+of statements. Tests switch them off, and hold what comes about against what the libraries make.
 """
 
 from collections.abc import Iterator

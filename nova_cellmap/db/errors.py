@@ -42,6 +42,11 @@ class DriverError(db_exc.DBError):  # type: ignore[misc]
         self.hint = hint
 
 
+def misread(why: str) -> DriverError:
+    """What a row has that none of its columns can be."""
+    return DriverError(ValueError(why), Kind.MISREAD)
+
+
 class Lost(DriverError, db_exc.DBConnectionError):  # type: ignore[misc]
     """One that is a lost connection to oslo.db as well."""
 

@@ -60,7 +60,7 @@ def inserted_all(key: sa.Column[str], rows: Sequence[Mapping[str, Any]]) -> Proo
         columns = [key.table.c[name] for name in rows[0]]
         for start in range(0, len(rows), _CHUNK):
             some = rows[start : start + _CHUNK]
-            wanted = {row[key.name]: tuple(row[name] for name in rows[0]) for row in some}
+            wanted = {row[key.key]: tuple(row[name] for name in rows[0]) for row in some}
             query = sa.select(*columns).where(key.in_(wanted))
             found = {row._mapping[key]: tuple(row) for row in connection.execute(query)}
             if found != wanted:
@@ -131,7 +131,7 @@ def deleted(column: sa.Column[Any], keys: Collection[Any]) -> Proof:
         query = sa.select(column).where(column.in_(keys)).limit(1).with_for_update()
         if connection.execute(query).first() is None:
             return Outcome.MADE
-        return Outcome.NOT_MADE if column.name == 'id' else Outcome.UNKNOWN
+        return Outcome.NOT_MADE if column.key == 'id' else Outcome.UNKNOWN
 
     return look
 

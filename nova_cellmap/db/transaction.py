@@ -30,14 +30,14 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import outcome
-from nova_cellmap.db import prepared
 from nova_cellmap.db.caching import changes
 from nova_cellmap.db.errors import Kind
 from nova_cellmap.db.outcome import Outcome
+from nova_cellmap.db.schemas import own
+from nova_cellmap.db.schemas.schema import Schema
 
 LOG = logging.getLogger(__name__)
 
-Row = dict[str, Any]
 _P = ParamSpec('_P')
 _T = TypeVar('_T')
 
@@ -50,10 +50,31 @@ _STAND_IN_AFTER = 3
 _SILENT_SECONDS = 1
 
 
+class Query(Protocol):
+    """What reads, through the driver or by SQLAlchemy: see :mod:`nova_cellmap.db.statements`."""
+
+    select: sa.Select[Any]
+
+    def tuples(
+        self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]: ...
+
+
+class Insert(Protocol):
+    """What inserts a row, in either way."""
+
+    insert: sa.Insert
+
+    def key(
+        self, connection: sa.PoolProxiedConnection, dialect: Any, values: Mapping[str, Any]
+    ) -> int: ...
+
+
 class Connected(Protocol):
     """A context, so far as a function that reads or writes has to know.
 
     :ivar connection: is open
+    :ivar schema: the tables that are there
     :ivar noted: what the transaction has changed; None where there is none
     :ivar own: the same where nothing is older than what this process has written
     """
@@ -62,14 +83,15 @@ class Connected(Protocol):
     def connection(self) -> sa.Connection: ...
 
     @property
+    def schema(self) -> Schema: ...
+
+    @property
     def noted(self) -> changes.Changes | None: ...
 
     @property
     def own(self) -> 'Connected': ...
 
-    def tuples(
-        self, query: prepared.Query, values: Mapping[str, Any]
-    ) -> Sequence[Sequence[Any]]: ...
+    def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]: ...
 
 
 class Changing(Connected, Protocol):
@@ -80,13 +102,14 @@ class Changing(Connected, Protocol):
     @property
     def noted(self) -> changes.Changes: ...
 
-    def insert(self, query: prepared.Insert, values: Mapping[str, Any]) -> int: ...
+    def insert(self, query: Insert, values: Mapping[str, Any]) -> int: ...
 
 
 class _Reading:
     """Reads, each on its own: of one function, or of a block."""
 
     noted = None
+    schema = own.schema
 
     def __init__(self, engine_: sa.Engine) -> None:
         self._engine = engine_
@@ -112,7 +135,7 @@ class _Reading:
             self._connection = errors.connect(self._engine)
         return self._connection
 
-    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         """What a query finds: through the driver, or by SQLAlchemy after something went wrong."""
         if not self._is_direct:
             return self.connection.execute(query.select, values).all()
@@ -170,7 +193,7 @@ class _Reading:
 class _KeptReading(_Reading):
     """Those of a block: they share one connection."""
 
-    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         connection = self.connection
         if not self._is_direct:
             return connection.execute(query.select, values).all()
@@ -195,6 +218,8 @@ class _Writing:
     :ivar proofs: by which its outcome can be found out
     """
 
+    schema = own.schema
+
     def __init__(self, noted: changes.Changes, is_direct: bool = True) -> None:
         self.noted = noted
         self.proofs: list[outcome.Proof] = []
@@ -214,10 +239,10 @@ class _Writing:
             connection.begin()
         return self._connection
 
-    def tuples(self, query: prepared.Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
+    def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         return self.connection.execute(query.select, values).all()
 
-    def insert(self, query: prepared.Insert, values: Mapping[str, Any]) -> int:
+    def insert(self, query: Insert, values: Mapping[str, Any]) -> int:
         connection = self.connection
         if not self._is_direct or engine.is_watched(connection.engine):
             result: Any = connection.execute(query.insert, values)
@@ -551,24 +576,6 @@ def _engine(of: Callable[[], sa.Engine]) -> sa.Engine:
         return of()
     except errors.DRIVER as error:
         raise _translated(error) from errors.without_rows(error)
-
-
-def rows(context: Connected, query: prepared.Query, values: Mapping[str, Any]) -> list[Row]:
-    """What a query finds, as :func:`tuples`, keyed by the names of the columns."""
-    found = tuples(context, query, values)
-    return [dict(zip(query.columns, row)) for row in found]  # noqa: B905 - it is slower
-
-
-def tuples(
-    context: Connected, query: prepared.Query, values: Mapping[str, Any]
-) -> Sequence[Sequence[Any]]:
-    """What a query finds: through the driver, but in a transaction."""
-    return context.tuples(query, values)
-
-
-def insert(context: Changing, query: prepared.Insert, values: Mapping[str, Any]) -> int:
-    """Insert a row; answer its key."""
-    return context.insert(query, values)
 
 
 def prove(context: Changing, proof: outcome.Proof) -> None:

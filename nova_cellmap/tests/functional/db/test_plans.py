@@ -3,8 +3,8 @@
 
 import sqlalchemy as sa
 
-from nova_cellmap.db import api
 from nova_cellmap.db import engine
+from nova_cellmap.db import pages
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 
@@ -33,7 +33,7 @@ class Pages(base.TestCase):
         self.execute(sa.text('ANALYZE instance_mapping'))
 
     def plan(self, **values: object) -> str:
-        query = api._page_query(_mappings, *values).select
+        query = pages.page_query(own.schema, _mappings, *values).select
         text = query.params(**values).compile(
             dialect=engine.reader_engine().dialect, compile_kwargs={'literal_binds': True}
         )

@@ -23,6 +23,7 @@ from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
+from nova_cellmap.db import instance_mapping
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.objects import InstanceMapping
@@ -199,7 +200,7 @@ class Race:
 
 def _count_reads(report: Report) -> None:
     """Have the process count the rows that the database gives it, and take its time."""
-    read_mapping, get_mappings = api._read_mapping, api._get_mappings
+    read_mapping, get_mappings = instance_mapping.read, instance_mapping.get_many
 
     def count_one(context: RequestContext, uuid: str) -> api.Row:
         report.read += 1
@@ -213,8 +214,8 @@ def _count_reads(report: Report) -> None:
         _dawdle()
         return rows
 
-    mock.patch.object(api, '_read_mapping', count_one).start()
-    mock.patch.object(api, '_get_mappings', count_many).start()
+    mock.patch.object(instance_mapping, 'read', count_one).start()
+    mock.patch.object(instance_mapping, 'get_many', count_many).start()
 
 
 def _after_dawdling(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
+from nova_cellmap.db import instance_mapping
 from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.caching import known_cells
@@ -347,7 +348,7 @@ class Changes(_Case):
     def test_a_lookup_that_was_under_way_fills_in_nothing_old(self) -> None:
         uuid = self.make()
         with self.cache.looking_up([uuid]) as lookup:
-            old = api._read_mapping(self.context, uuid)
+            old = instance_mapping.read(self.context, uuid)
             self.change(uuid)
             lookup.fill([old])
         self.assertEqual('new', self.project(uuid))
@@ -364,8 +365,10 @@ class Changes(_Case):
         uuid = self.make()
         with self.cache.looking_up([uuid]) as first:
             with self.cache.looking_up([uuid]) as second:
-                second.fill([{**api._read_mapping(self.context, uuid), 'project_id': 'second'}])
-            first.fill([{**api._read_mapping(self.context, uuid), 'project_id': 'first'}])
+                second.fill(
+                    [{**instance_mapping.read(self.context, uuid), 'project_id': 'second'}]
+                )
+            first.fill([{**instance_mapping.read(self.context, uuid), 'project_id': 'first'}])
         self.assertEqual('first', self.project(uuid))
 
     def test_a_tombstone_is_removed_by_whom_has_set_it(self) -> None:
@@ -468,7 +471,7 @@ class Failures(_Case):
         for _ in range(50):
             client.set('other', b'')
         with self.cache.looking_up([uuid]) as lookup:
-            old = api._read_mapping(self.context, uuid)
+            old = instance_mapping.read(self.context, uuid)
             [(_, _, leases)] = lookup._leases
             self.memcached.kill()
             self.memcached.start()

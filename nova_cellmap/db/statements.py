@@ -7,16 +7,24 @@ is asked all the time is compiled by SQLAlchemy once, and from then on the drive
 text. The values become what SQLAlchemy's types make of them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import contextlib
-from typing import Any, NamedTuple, TypeVar
+import functools
+from typing import Any, NamedTuple, TypeVar, TypeVarTuple
 
 import sqlalchemy as sa
 
 from nova_cellmap import text
 from nova_cellmap.db import errors
+from nova_cellmap.db import outcome
+from nova_cellmap.db import transaction
+from nova_cellmap.db.schemas.schema import Schema
+from nova_cellmap.db.transaction import Changing
+from nova_cellmap.db.transaction import Connected
 
+Row = dict[str, Any]
 _T = TypeVar('_T')
+_Ts = TypeVarTuple('_Ts')
 
 # A process has one or two: those of configurations before need not be remembered.
 _MOST_DIALECTS = 4
@@ -25,6 +33,56 @@ _Convert = Callable[[Any], Any]
 # By the names of parameters, and by the places of columns.
 _Converters = tuple[tuple[str, _Convert], ...]
 _Places = tuple[tuple[int, _Convert], ...]
+
+
+def of_schema(make: Callable[[Schema, *_Ts], _T]) -> Callable[[Schema, *_Ts], _T]:
+    """Make a statement once for each schema, and for each set of other arguments."""
+
+    @functools.wraps(make)
+    def made(schema: Schema, *args: *_Ts) -> _T:
+        key = (make, *args)
+        found: _T | None = schema.statements.get(key)
+        if found is None:
+            found = schema.statements[key] = make(schema, *args)
+        return found
+
+    return made
+
+
+def rows(context: Connected, query: 'Query', values: Mapping[str, Any]) -> list[Row]:
+    """What a query finds, as :func:`tuples`, keyed by its columns."""
+    found = tuples(context, query, values)
+    return [dict(zip(query.columns, row)) for row in found]  # noqa: B905 - it is slower
+
+
+def tuples(
+    context: Connected, query: 'Query', values: Mapping[str, Any]
+) -> Sequence[Sequence[Any]]:
+    """What a query finds: through the driver, but in a transaction."""
+    return context.tuples(query, values)
+
+
+def insert(context: Changing, query: 'Insert', values: Mapping[str, Any]) -> int:
+    """Insert a row; answer its key."""
+    return context.insert(query, values)
+
+
+def delete(
+    context: Changing, query: sa.Delete, key: sa.Column[str], values: Collection[str]
+) -> int:
+    """Delete rows by their keys; answer how many there were."""
+    query = query.where(key.in_(values))
+    if not context.connection.dialect.delete_returning:
+        deleted = context.connection.execute(query).rowcount
+        if deleted:
+            transaction.prove(context, outcome.deleted(key, values))
+        return deleted
+    # Their numbers tell them from those that others may insert under the same keys.
+    number = key.table.c.id
+    numbers = context.connection.execute(query.returning(number)).scalars().all()
+    if numbers:
+        transaction.prove(context, outcome.deleted(number, numbers))
+    return len(numbers)
 
 
 class _Statement(NamedTuple):
@@ -58,12 +116,12 @@ class Query:
     """A query whose columns have different names, and whose parameters are named.
 
     :ivar select: the same for SQLAlchemy
-    :ivar columns: their names, in order
+    :ivar columns: their keys, in order
     """
 
     def __init__(self, select: sa.Select[Any]) -> None:
         self.select = select
-        self.columns = tuple(column.name for column in select.selected_columns)
+        self.columns = tuple(select.selected_columns.keys())
         self._types = [column.type for column in select.selected_columns]
         self._prepared: dict[sa.Dialect, tuple[_Statement, _Places]] = {}
 

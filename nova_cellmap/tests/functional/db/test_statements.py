@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import prepared
+from nova_cellmap.db import statements
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import stock_paths
 from nova_cellmap.tests.functional import base
@@ -130,7 +130,7 @@ class Prepared(base.TestCase):
         api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
         for block in (None, api.reader):
             with mock.patch.object(
-                prepared._Statement, 'arguments', side_effect=KeyboardInterrupt
+                statements._Statement, 'arguments', side_effect=KeyboardInterrupt
             ):
                 self.assertRaises(KeyboardInterrupt, self.look_up, block)
             # By another connection: on this one an answer could still be on its way.
@@ -276,4 +276,4 @@ def _outcome(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _interrupted() -> Any:
-    return mock.patch.object(prepared._Statement, 'arguments', side_effect=KeyboardInterrupt)
+    return mock.patch.object(statements._Statement, 'arguments', side_effect=KeyboardInterrupt)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of all instances, for comparison with what the cells say."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from nova_cellmap import text
+from nova_cellmap.db import columns
+from nova_cellmap.db import errors
+from nova_cellmap.db import statements
+from nova_cellmap.db import undecoded
+from nova_cellmap.db.columns import MAPPING_COLUMNS
+from nova_cellmap.db.columns import Row
+from nova_cellmap.db.schemas.schema import Schema
+from nova_cellmap.db.transaction import Connected
+from nova_cellmap.db.transaction import reads
+
+# The uuid of an instance, and what is said of it, as `fact` puts it.
+Fact = tuple[str, str]
+
+# ASCII's own separators, of units and of records.
+SEPARATOR, _NULL = '\x1f', '\x1e'
+
+
+def fact(
+    *texts: sa.ColumnElement[Any], queued_for_delete: sa.ColumnElement[bool]
+) -> sa.ColumnElement[str]:
+    """What is said of an instance, in one text that the database puts together.
+
+    A driver takes the time of a row for each of its columns, and to compare one text takes
+    less than to compare four. So long as nobody's id has a separator in it, equal texts say
+    the same; what differs is to be looked at again anyway.
+
+    :param texts: the cell's uuid, the project, the user
+    :param queued_for_delete: NULL is no
+    """
+    said: sa.ColumnElement[str] = sa.case((queued_for_delete, '1'), else_='0')
+    for each in reversed(texts):
+        said = sa.func.coalesce(sa.type_coerce(each, sa.String), _NULL) + SEPARATOR + said
+    return said
+
+
+@reads
+def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> list[Fact]:
+    """The next *limit* mappings behind an instance uuid, in the order of these.
+
+    Text that is not in the encoding of the database has surrogates.
+    """
+    mappings = context.schema.instance_mapping
+    query = _scan(context.schema).where(mappings.c.instance_uuid > last_uuid).limit(limit)
+    try:
+        found: Sequence[Sequence[Any]] = context.connection.execute(query).all()
+    except errors.DRIVER as error:
+        if errors.kind_of(error) is not errors.Kind.MISREAD:
+            raise
+        # One such text must not keep the others from being read.
+        found = undecoded.rows(context.connection, query)
+        for uuid, _ in found:
+            _check_is_text(uuid)
+    if found:
+        # What is no text at all comes last.
+        _check_is_text(found[-1][0])
+    return [(uuid, said) for uuid, said in found]
+
+
+@statements.of_schema
+def _scan(schema: Schema) -> sa.Select[tuple[str, str]]:
+    mappings = schema.instance_mapping
+    said = fact(
+        mappings.c.cell_uuid,
+        mappings.c.project_id,
+        mappings.c.user_id,
+        queued_for_delete=mappings.c.queued_for_delete == sa.true(),
+    )
+    return sa.select(mappings.c.instance_uuid, said).order_by(mappings.c.instance_uuid)
+
+
+def _check_is_text(uuid: Any) -> None:
+    """There is no going on behind what is none."""
+    if not isinstance(uuid, str) or any('\ud800' <= each <= '\udfff' for each in uuid):
+        raise errors.misread(f'it has instance_uuid {text.shown(uuid)}')
+
+
+@reads
+def instance_mapping_get_as_stored(context: Connected, instance_uuids: Iterable[str]) -> list[Row]:
+    """The mappings of some instances whose values may be none of their columns'.
+
+    Nothing is made of a value: times are as the driver gives them, and text that is not in the
+    encoding of the database has surrogates. SQLite keeps anything in any column.
+    """
+    mappings = context.schema.instance_mapping
+    stored: list[sa.ColumnElement[Any]] = [
+        sa.type_coerce(each, sa.types.NULLTYPE)
+        for each in columns.selected(mappings, MAPPING_COLUMNS)
+    ]
+    query = sa.select(*stored).select_from(mappings)
+    return [
+        columns.mapping(row)
+        for chunk in columns.chunks(instance_uuids)
+        for row in undecoded.rows(
+            context.connection, query.where(mappings.c.instance_uuid.in_(chunk))
+        )
+    ]

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The queries of mappings: one, lists, counts."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+import operator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from nova_cellmap import exception
+from nova_cellmap import text
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import cell_mapping
+from nova_cellmap.db import columns
+from nova_cellmap.db import errors
+from nova_cellmap.db import outcome
+from nova_cellmap.db import pages
+from nova_cellmap.db import statements
+from nova_cellmap.db import transaction
+from nova_cellmap.db.caching import cache
+from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.columns import ANYTHING
+from nova_cellmap.db.columns import CELL_PLACE
+from nova_cellmap.db.columns import ID_PLACE
+from nova_cellmap.db.columns import MAPPING_COLUMNS
+from nova_cellmap.db.columns import UUID_PLACE
+from nova_cellmap.db.columns import Expected
+from nova_cellmap.db.columns import Row
+from nova_cellmap.db.schemas.schema import Schema
+from nova_cellmap.db.transaction import Changing
+from nova_cellmap.db.transaction import Connected
+from nova_cellmap.db.transaction import reads
+from nova_cellmap.db.transaction import writes
+
+# One.
+
+
+def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) -> Row:
+    """Map an instance.
+
+    :param values: ``instance_uuid`` and ``project_id``; perhaps ``cell_uuid``, ``user_id`` and
+        ``queued_for_delete``
+    :returns: the row
+    :raises: InstanceMappingExists; CellMappingNotFound where there is no such cell
+    """
+    values = columns.new_mapping(values)
+    return _create(context, {'created_at': columns.now(), 'updated_at': None, **values})
+
+
+@writes
+def _create(context: Changing, row: Row) -> Row:
+    uuid = row['instance_uuid']
+    table = context.schema.instance_mapping
+    try:
+        number = statements.insert(context, _insert(context.schema), row)
+    except errors.DRIVER as error:
+        kind = errors.kind_of(error)
+        if kind is errors.Kind.DUPLICATE:
+            columns.check_id(error, table)
+            raise exception.InstanceMappingExists(uuid=uuid) from None
+        if kind is errors.Kind.REFERENCE:
+            raise exception.CellMappingNotFound(cell=row['cell_uuid']) from None
+        raise
+    transaction.prove(context, outcome.inserted(table.c.instance_uuid, uuid, number))
+    return _with_cells(context, [{**row, 'id': number}])[0]
+
+
+@statements.of_schema
+def _insert(schema: Schema) -> statements.Insert:
+    return statements.Insert(
+        schema.instance_mapping, [name for name in MAPPING_COLUMNS if name != 'id']
+    )
+
+
+def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid: str) -> Row:
+    """The row of an instance.
+
+    :raises: InstanceMappingNotFound
+    """
+    cached = _cache(context)
+    if cached is None:
+        return read(context, instance_uuid)
+    with cached.looking_up([instance_uuid]) as lookup:
+        if instance_uuid not in lookup.rows:
+            row = read(context, instance_uuid)
+            lookup.fill([row])
+            return row
+    [row] = _with_known_cells(context, [lookup.rows[instance_uuid]])
+    return row
+
+
+@writes
+def instance_mapping_update(
+    context: Changing,
+    instance_uuid: str,
+    values: Mapping[str, Any],
+    *,
+    expected_cell_uuid: str | Expected | None = ANYTHING,
+) -> Row:
+    """Change the columns that *values* names, and no other.
+
+    :param expected_cell_uuid: change them only where the mapping has this cell (None: no cell)
+    :returns: the row as it is then
+    :raises: InstanceMappingNotFound; InstanceMappingConflict where the cell is not the
+        expected one; CellMappingNotFound where the new cell does not exist
+    """
+    values = columns.changed_mapping(values)
+    table = context.schema.instance_mapping
+    query = table.update().where(table.c.instance_uuid == instance_uuid)
+    expected = None
+    if expected_cell_uuid is not ANYTHING:
+        expected = {'cell_uuid': expected_cell_uuid}
+        query = query.where(table.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
+    with cell_mapping.must_exist(values):
+        result = context.connection.execute(query.values(values))
+    if result.rowcount:
+        proof = outcome.updated(table.c.instance_uuid, instance_uuid, values, expected)
+        transaction.prove(context, proof)
+        context.noted.note_mappings([instance_uuid])
+    row = _get(context, instance_uuid)
+    if not result.rowcount:
+        raise exception.InstanceMappingConflict(
+            uuid=instance_uuid, cell_uuid=row['cell_uuid'], expected=expected_cell_uuid
+        )
+    return row
+
+
+@writes
+def instance_mapping_destroy(context: Changing, instance_uuid: str) -> None:
+    """Remove the mapping of an instance.
+
+    :raises: InstanceMappingNotFound
+    """
+    table = context.schema.instance_mapping
+    if not statements.delete(context, table.delete(), table.c.instance_uuid, [instance_uuid]):
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    context.noted.note_mappings([instance_uuid])
+
+
+def _cache(context: RequestContext) -> cache.Cache | None:
+    """What a lookup may use. A transaction has to see what it has changed itself."""
+    current = cache.current()
+    return None if current is None or transaction.is_open(context) else current
+
+
+@reads
+def read(context: Connected, instance_uuid: str) -> Row:
+    """Look a mapping up in the database."""
+    if not known_cells.known().are_fresh:
+        return _get(context, instance_uuid)
+    return _get_with_known_cell(context, instance_uuid)
+
+
+def _get_with_known_cell(context: Connected, instance_uuid: str) -> Row:
+    rows = statements.rows(context, _lookup(context.schema), {'uuid': instance_uuid})
+    if not rows:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    return _with_cells(context, rows)[0]
+
+
+def _get(context: Connected, instance_uuid: str) -> Row:
+    """A mapping with its cell, both as they are at one time."""
+    if context.own is not context:
+        # A replica may have the cell as it was before this process changed it.
+        return _get_with_known_cell(context, instance_uuid)
+    since = cell_mapping.since(context)
+    query = _lookup_with_cell(context.schema)
+    try:
+        row = context.connection.execute(query, {'uuid': instance_uuid}).first()
+    except (ValueError, TypeError) as error:
+        # SQLAlchemy lets out as it is what it makes of a time that is none.
+        shown = text.shown(instance_uuid)
+        raise errors.misread(f'{error}, where instance_uuid {shown} is') from error
+    if row is None:
+        raise exception.InstanceMappingNotFound(uuid=instance_uuid)
+    mapping = columns.mapping(row[: len(MAPPING_COLUMNS)])
+    mapping['cell_mapping'] = None
+    if mapping['cell_uuid'] is not None:
+        mapping['cell_mapping'] = columns.cell(row[len(MAPPING_COLUMNS) :])
+        cell_mapping.keep([mapping['cell_mapping']], since)
+    return mapping
+
+
+@statements.of_schema
+def _lookup(schema: Schema) -> statements.Query:
+    return statements.Query(
+        _select(schema).where(schema.instance_mapping.c.instance_uuid == sa.bindparam('uuid'))
+    )
+
+
+@statements.of_schema
+def _lookup_with_cell(schema: Schema) -> sa.Select[Any]:
+    cells = schema.cell_mapping
+    return (
+        _lookup(schema)
+        .select.add_columns(*columns.selected(cells, columns.CELL_COLUMNS))
+        .outerjoin(cells, schema.instance_mapping.c.cell_uuid == schema.cell_key)
+    )
+
+
+def _select(schema: Schema) -> sa.Select[Any]:
+    return sa.select(*columns.selected(schema.instance_mapping, MAPPING_COLUMNS))
+
+
+# Lists.
+
+
+class Listed(NamedTuple):
+    """Mappings as the database gave them, for callers that build objects: dicts take longer.
+
+    :ivar rows: the columns of each, in the order of ``MAPPING_COLUMNS``
+    :ivar cells: the row of each cell that one is in, by uuid; None is that of None
+    """
+
+    rows: Sequence[Sequence[Any]]
+    cells: Mapping[str | None, Row | None]
+
+
+def instance_mapping_get_all(
+    context: RequestContext,
+    *,
+    project_id: str | None = None,
+    cell_uuid: str | None = None,
+    include_queued_for_delete: bool = True,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of a project, of a cell, of a project in a cell, or all.
+
+    :param include_queued_for_delete: False leaves out what is queued for delete
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    listed = instance_mapping_list(
+        context,
+        project_id=project_id,
+        cell_uuid=cell_uuid,
+        include_queued_for_delete=include_queued_for_delete,
+        limit=limit,
+        marker=marker,
+    )
+    return _as_rows(listed)
+
+
+def instance_mapping_get_by_cell_id(
+    context: RequestContext,
+    cell_id: int,
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of the cell with that ``id``; none where there is no such cell.
+
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    if not isinstance(cell_id, int) or isinstance(cell_id, bool):
+        # MariaDB takes '1x' for 1.
+        raise exception.InvalidInput(reason=f'the id of a cell is a number, not {cell_id!r}')
+    return _as_rows(instance_mapping_list(context, cell_id=cell_id, limit=limit, marker=marker))
+
+
+@reads
+def instance_mapping_list(
+    context: Connected,
+    *,
+    project_id: str | None = None,
+    cell_uuid: str | None = None,
+    cell_id: int | None = None,
+    include_queued_for_delete: bool = True,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> Listed:
+    """As :func:`instance_mapping_get_all` and :func:`instance_mapping_get_by_cell_id`."""
+    filters: dict[str, Any] = {
+        'project_id': project_id,
+        'cell_uuid': cell_uuid,
+        'cell_id': cell_id,
+        'queued_for_delete': None if include_queued_for_delete else False,
+    }
+    filters = {name: value for name, value in filters.items() if value is not None}
+    rows = pages.page(context, context.schema.instance_mapping, filters, limit, marker)
+    return _listed(context, rows)
+
+
+def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
+    wanted = {row[CELL_PLACE] for row in rows} - {None}
+    cells: dict[str | None, Row | None] = {None: None}
+    cells.update(cell_mapping.rows_by_uuid(context, wanted))
+    if not wanted <= cells.keys():
+        # Moved and its cell removed since the rows were read: read it again.
+        return as_listed(_with_cells(context, list(map(columns.mapping, rows))))
+    return Listed(rows, cells)
+
+
+def as_listed(rows: Sequence[Row]) -> Listed:
+    """Rows that have their cells, as a list of mappings has them."""
+    cells = {row['cell_uuid']: row['cell_mapping'] for row in rows}
+    return Listed([columns.columns_of(row) for row in rows], cells)
+
+
+def _as_rows(listed: Listed) -> list[Row]:
+    return [
+        {**columns.mapping(row), 'cell_mapping': listed.cells[row[CELL_PLACE]]}
+        for row in listed.rows
+    ]
+
+
+def instance_mapping_get_by_instance_uuids(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[Row]:
+    """The mappings of any number of instances; those without one are left out.
+
+    :raises: MarkerNotFound, where that instance is not in the list
+    """
+    listed = instance_mapping_list_by_instance_uuids(
+        context, instance_uuids, limit=limit, marker=marker
+    )
+    return _as_rows(listed)
+
+
+def instance_mapping_list_by_instance_uuids(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> Listed:
+    """As :func:`instance_mapping_get_by_instance_uuids`."""
+    pages.check_limit(limit)
+    uuids = set(instance_uuids)
+    cached = _cache(context)
+    if cached is None:
+        return _read_page(context, uuids, limit, marker)
+    rows: list[Row] = []
+    for chunk in columns.chunks(uuids):
+        with cached.looking_up(chunk) as lookup:
+            rows += lookup.rows.values()
+            missing = [uuid for uuid in chunk if uuid not in lookup.rows]
+            if missing:
+                read = _read_many(context, missing)
+                lookup.fill(read)
+                rows += read
+    page = _page_of([columns.columns_of(row) for row in rows], limit, marker)
+    return as_listed(_with_known_cells(context, list(map(columns.mapping, page))))
+
+
+@reads
+def _read_page(
+    context: Connected, uuids: Collection[str], limit: int | None, marker: str | None
+) -> Listed:
+    return _listed(context, _page_of(get_many(context, uuids), limit, marker))
+
+
+@reads
+def _read_many(context: Connected, uuids: Collection[str]) -> list[Row]:
+    return list(map(columns.mapping, get_many(context, uuids)))
+
+
+def get_many(context: Connected, uuids: Collection[str]) -> list[Sequence[Any]]:
+    """The columns of these instances' mappings, in no order."""
+    rows: list[Sequence[Any]] = []
+    for chunk in columns.chunks(uuids):
+        # A few statements serve lists of any length: the last uuid fills one up.
+        chunk += chunk[-1:] * (-len(chunk) % _LENGTH_STEP)
+        values = {f'uuid{place}': uuid for place, uuid in enumerate(chunk)}
+        rows += statements.tuples(context, _lookup_of(context.schema, len(chunk)), values)
+    return rows
+
+
+@statements.of_schema
+def _lookup_of(schema: Schema, length: int) -> statements.Query:
+    """The lookup of so many."""
+    uuid = schema.instance_mapping.c.instance_uuid
+    items = [sa.bindparam(f'uuid{place}', type_=uuid.type) for place in range(length)]
+    return statements.Query(_select(schema).where(uuid.in_(items)))
+
+
+_LENGTH_STEP = 20
+
+
+def _page_of(
+    rows: list[Sequence[Any]], limit: int | None, marker: str | None
+) -> Sequence[Sequence[Any]]:
+    rows.sort(key=operator.itemgetter(ID_PLACE))
+    if marker is not None:
+        uuids = [row[UUID_PLACE] for row in rows]
+        if marker not in uuids:
+            raise exception.MarkerNotFound(marker=marker)
+        rows = rows[uuids.index(marker) + 1 :]
+    return rows[:limit]
+
+
+# Their cells.
+
+
+def _with_known_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
+    """Give each row its cell, and ask the database only where this process has to."""
+    wanted = _cells_of(rows)
+    cells = known_cells.known().get(wanted)
+    if len(cells) < len(wanted):
+        return _read_cells(context, rows)
+    for row in rows:
+        row['cell_mapping'] = cells.get(row['cell_uuid'])
+    return rows
+
+
+@reads
+def _read_cells(context: Connected, rows: list[Row]) -> list[Row]:
+    return _with_cells(context, rows)
+
+
+def _with_cells(context: Connected, rows: list[Row]) -> list[Row]:
+    """Give each row its cell; the rows of one share its dict."""
+    cells = cell_mapping.rows_by_uuid(context, _cells_of(rows))
+    for row in rows:
+        uuid = row['cell_uuid']
+        if uuid is None:
+            row['cell_mapping'] = None
+        elif uuid in cells:
+            row['cell_mapping'] = cells[uuid]
+        else:
+            # Moved and its cell removed since the rows were read: read it again.
+            row.update(_get(context.own, row['instance_uuid']))
+    return rows
+
+
+def _cells_of(rows: Iterable[Row]) -> set[str]:
+    return {row['cell_uuid'] for row in rows} - {None}
