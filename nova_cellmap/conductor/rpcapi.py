@@ -9,7 +9,7 @@
 From there on every remotable method goes over RPC.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 import inspect
 from typing import Any
 
@@ -19,8 +19,8 @@ from oslo_versionedobjects import base as library
 from nova_cellmap import exception
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.context import RequestContext
+from nova_cellmap.objects import arguments as objects_arguments
 from nova_cellmap.objects import base
-from nova_cellmap.objects import fields
 from nova_cellmap.objects import remote
 
 
@@ -168,10 +168,8 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
         if limit is not None and (type(limit) is not int or limit < 0):
             # The conductor says what is wrong with it.
             return call({**arguments, chunks.by: [], 'limit': limit})
-        if not _are_several(arguments[chunks.by]):
-            return call(arguments)
-        # Each once, however it is spelled: what two chunks held would count twice.
-        things = list(dict.fromkeys(map(_spelled_alike, arguments[chunks.by])))
+        # Each once: what two chunks held would count twice.
+        things = list(dict.fromkeys(chunks.check(chunks.by, arguments[chunks.by])))
         results: list[Any] = []
         done = 0
         while done < len(things) or not results:
@@ -191,17 +189,10 @@ class ConductorAPI(library.VersionedObjectIndirectionAPI):
 
 def _page_of(whole: Any, limit: int | None, marker: str | None, place: str) -> Any:
     start = 0
-    if marker is not None:
+    behind = objects_arguments.optional_uuid('marker', marker)
+    if behind is not None:
         places = [getattr(member, place) for member in whole]
-        if _spelled_alike(marker) not in places:
-            raise exception.MarkerNotFound(marker=marker)
-        start = places.index(_spelled_alike(marker)) + 1
+        if behind not in places:
+            raise exception.MarkerNotFound(marker=behind)
+        start = places.index(behind) + 1
     return whole[start : None if limit is None else start + limit]
-
-
-def _are_several(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
-
-
-def _spelled_alike(item: Any) -> Any:
-    return fields.canonical_uuid(item) if isinstance(item, str) else item

@@ -14,6 +14,7 @@ from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import arguments
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
@@ -99,7 +100,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
     @base.remotable
     def get_by_uuid(cls, context: RequestContext, uuid: str) -> Self:
         """:raises: CellMappingNotFound"""
-        row = db_api.cell_mapping_get_by_uuid(context, fields.canonical_uuid(uuid))
+        row = db_api.cell_mapping_get_by_uuid(context, arguments.uuid('uuid', uuid))
         return cls.from_row(context, row)
 
     @classmethod
@@ -109,7 +110,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
 
         :raises: CellMappingNotFound
         """
-        name = fields.required_text('name', name)
+        name = arguments.text('name', name)
         return cls.from_row(context, db_api.cell_mapping_get_by_name(context, name))
 
     @base.remotable
@@ -182,7 +183,10 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     ) -> Self:
         """Every cell."""
         return cls._from_rows(
-            context, db_api.cell_mapping_get_all(context, limit=limit, marker=marker)
+            context,
+            db_api.cell_mapping_get_all(
+                context, limit=limit, marker=arguments.optional_uuid('marker', marker)
+            ),
         )
 
     @classmethod
@@ -197,7 +201,10 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     ) -> Self:
         """The cells that are disabled, or those that are not."""
         rows = db_api.cell_mapping_get_all(
-            context, disabled=bool(disabled), limit=limit, marker=marker
+            context,
+            disabled=bool(disabled),
+            limit=limit,
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_rows(context, rows)
 
@@ -213,7 +220,10 @@ class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
     ) -> Self:
         """The cells that have at least one mapping of a project."""
         rows = db_api.cell_mapping_get_by_project_id(
-            context, fields.required_text('project_id', project_id), limit=limit, marker=marker
+            context,
+            arguments.text('project_id', project_id),
+            limit=limit,
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_rows(context, rows)
 

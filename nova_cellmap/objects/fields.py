@@ -11,7 +11,6 @@ from typing import Any
 from oslo_utils import strutils
 from oslo_versionedobjects import fields
 
-from nova_cellmap import exception
 from nova_cellmap import text
 from nova_cellmap import url
 from nova_cellmap import uuids
@@ -20,28 +19,6 @@ from nova_cellmap import uuids
 MAX_LENGTH = 255
 # A uuid as the tables spell it.
 UUID_FORM = uuids.FORM
-
-
-def canonical_uuid(value: Any) -> str:
-    """*value* as the tables spell it (36 characters, lower case, hyphenated).
-
-    What is no uuid is given back as text: it names nothing, and so is not found.
-    """
-    if type(value) is str and UUID_FORM.fullmatch(value):
-        return value
-    return uuids.canonical(str(value)) or str(value)
-
-
-def required_text(name: str, value: Any) -> str:
-    """*value*, where it is text.
-
-    None must not come to mean "any": a list for no project is not everybody's.
-
-    :raises: InvalidInput
-    """
-    if not isinstance(value, str):
-        raise exception.InvalidInput(reason=f'{name} must be text, not {text.shown(value)}')
-    return value
 
 
 class UUID(fields.UUID):

@@ -11,6 +11,7 @@ from nova_cellmap import exception
 from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import arguments
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
 from nova_cellmap.objects import fields
@@ -169,7 +170,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         :raises: InstanceMappingNotFound
         """
         row = db_api.instance_mapping_get_by_instance_uuid(
-            context, fields.canonical_uuid(instance_uuid)
+            context, arguments.uuid('instance_uuid', instance_uuid)
         )
         return cls._from_joined_row(context, row)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cells many instances are in."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from oslo_versionedobjects import fields as library_fields
@@ -9,12 +9,21 @@ from oslo_versionedobjects import fields as library_fields
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
+from nova_cellmap.objects import arguments
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
-from nova_cellmap.objects import fields
 from nova_cellmap.objects import remote
 from nova_cellmap.objects import wire
 from nova_cellmap.objects.instance_mapping import InstanceMapping
+
+
+def _mappings(name: str, value: Any) -> Iterator[InstanceMapping]:
+    for each in arguments.several(name, value):
+        if not isinstance(each, InstanceMapping):
+            raise exception.InvalidInput(
+                reason=f'{name} must be InstanceMapping objects, not {type(each).__name__}'
+            )
+        yield each
 
 
 @base.VersionedObjectRegistry.register
@@ -87,10 +96,10 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """Every mapping, or those of a project, of a cell, or of both."""
         listed = db_api.instance_mapping_list(
             context,
-            project_id=project_id,
-            cell_uuid=_uuid_or_none(cell_uuid),
+            project_id=arguments.optional_text('project_id', project_id),
+            cell_uuid=arguments.optional_uuid('cell_uuid', cell_uuid),
             limit=limit,
-            marker=_uuid_or_none(marker),
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_listed(context, listed)
 
@@ -107,9 +116,9 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """The mappings of a project."""
         listed = db_api.instance_mapping_list(
             context,
-            project_id=fields.required_text('project_id', project_id),
+            project_id=arguments.text('project_id', project_id),
             limit=limit,
-            marker=_uuid_or_none(marker),
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_listed(context, listed)
 
@@ -126,9 +135,9 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """The mappings to a cell; none where there is no such cell."""
         listed = db_api.instance_mapping_list(
             context,
-            cell_uuid=fields.canonical_uuid(cell_uuid),
+            cell_uuid=arguments.uuid('cell_uuid', cell_uuid),
             limit=limit,
-            marker=_uuid_or_none(marker),
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_listed(context, listed)
 
@@ -144,12 +153,12 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     ) -> Self:
         """The mappings to the cell with that ``id``; none where there is no such cell."""
         rows = db_api.instance_mapping_get_by_cell_id(
-            context, cell_id, limit=limit, marker=_uuid_or_none(marker)
+            context, cell_id, limit=limit, marker=arguments.optional_uuid('marker', marker)
         )
         return cls._from_rows(context, rows)
 
     @classmethod
-    @remote.chunked(by='uuids', merge=remote.joined)
+    @remote.chunked(by='uuids', check=arguments.uuids, merge=remote.joined)
     @remote.paged(marker='instance_uuid')
     @base.remotable
     def get_by_instance_uuids(
@@ -162,9 +171,9 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """The mappings of any number of instances; those without one are left out."""
         listed = db_api.instance_mapping_list_by_instance_uuids(
             context,
-            _uuids('uuids', uuids),
+            arguments.uuids('uuids', uuids),
             limit=limit,
-            marker=_uuid_or_none(marker),
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_listed(context, listed)
 
@@ -185,11 +194,11 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """
         listed = db_api.instance_mapping_list(
             context,
-            cell_uuid=fields.canonical_uuid(cell_uuid),
-            project_id=project_id,
+            cell_uuid=arguments.uuid('cell_uuid', cell_uuid),
+            project_id=arguments.optional_text('project_id', project_id),
             include_queued_for_delete=False,
             limit=limit,
-            marker=_uuid_or_none(marker),
+            marker=arguments.optional_uuid('marker', marker),
         )
         return cls._from_listed(context, listed)
 
@@ -205,11 +214,12 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         :returns: ``{'project': {'instances': n}}``, and with a *user_id* also
             ``'user': {'instances': n}``
         """
-        project_id = fields.required_text('project_id', project_id)
+        project_id = arguments.text('project_id', project_id)
+        user_id = arguments.optional_text('user_id', user_id)
         return db_api.instance_mapping_get_counts(context, project_id, user_id)
 
     @classmethod
-    @remote.chunked(by='uuids', merge=sum)
+    @remote.chunked(by='uuids', check=arguments.uuids, merge=sum)
     @base.remotable
     def get_count_by_uuids_and_user(
         cls, context: RequestContext, uuids: Iterable[str], user_id: str
@@ -217,12 +227,12 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         """How many of these instances are a user's; what is queued for delete is not counted."""
         return db_api.instance_mapping_get_count_by_uuids_and_user(
             context,
-            _uuids('uuids', uuids),
-            fields.required_text('user_id', user_id),
+            arguments.uuids('uuids', uuids),
+            arguments.text('user_id', user_id),
         )
 
     @classmethod
-    @remote.chunked(by='mappings', merge=remote.added_up)
+    @remote.chunked(by='mappings', check=_mappings, merge=remote.added_up)
     @base.remotable
     def create_bulk(
         cls,
@@ -242,13 +252,11 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
             ``'ids': {instance_uuid: id}``
         :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
         """
-        values = [
-            _mapping(mapping).values_for_create() for mapping in _several('mappings', mappings)
-        ]
+        values = [each.values_for_create() for each in _mappings('mappings', mappings)]
         return db_api.instance_mapping_create_bulk(context, values, with_ids=with_ids)
 
     @classmethod
-    @remote.chunked(by='instance_uuids', merge=sum)
+    @remote.chunked(by='instance_uuids', check=arguments.uuids, merge=sum)
     @base.remotable
     def destroy_bulk(cls, context: RequestContext, instance_uuids: Iterable[str]) -> int:
         """Remove the mappings of any number of instances.
@@ -256,7 +264,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         :returns: how many there were
         """
         return db_api.instance_mapping_destroy_bulk(
-            context, _uuids('instance_uuids', instance_uuids)
+            context, arguments.uuids('instance_uuids', instance_uuids)
         )
 
     @classmethod
@@ -274,25 +282,6 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
         return cls._of(context, [make(context, row, cells[row[place]]) for row in listed.rows])
 
 
-def _several(name: str, value: Any) -> Iterable[Any]:
-    """:raises: InvalidInput where it is not several things"""
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise exception.InvalidInput(reason=f'{name} must be a list, not {type(value).__name__}')
-    return value
-
-
-def _uuids(name: str, value: Any) -> Iterable[str]:
-    return map(fields.canonical_uuid, _several(name, value))
-
-
-def _mapping(value: Any) -> InstanceMapping:
-    if not isinstance(value, InstanceMapping):
-        raise exception.InvalidInput(
-            reason=f'mappings must be InstanceMapping objects, not {type(value).__name__}'
-        )
-    return value
-
-
 def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:
     """Whether the reader knows today's versions of a list and of all that it holds."""
     wanted = {InstanceMappingList.obj_name(): target_version, **(manifest or {})}
@@ -300,7 +289,3 @@ def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> 
         wanted.get(cls.obj_name()) in (None, cls.VERSION)
         for cls in (InstanceMappingList, InstanceMapping, cell_mapping.CellMapping)
     )
-
-
-def _uuid_or_none(value: str | None) -> str | None:
-    return None if value is None else fields.canonical_uuid(value)

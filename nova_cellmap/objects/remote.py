@@ -5,13 +5,13 @@ A conductor takes and answers no more than a page at once. What takes any number
 answers any number of objects, is called for a part after the other, and says here how::
 
     @classmethod
-    @remote.chunked(by='uuids', merge=remote.joined)
+    @remote.chunked(by='uuids', check=arguments.uuids, merge=remote.joined)
     @remote.paged(marker='uuid')
     @base.remotable
     def get_by_uuids(cls, context, uuids, limit=None, marker=None): ...
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from nova_cellmap.db import api as db_api
@@ -25,14 +25,20 @@ class Chunks(NamedTuple):
     """How a method that takes any number of things is called with some of them at a time.
 
     :ivar by: the name of the argument that has them
+    :ivar check: called with its name and value, answers them as the method itself takes them
     :ivar merge: makes one answer of those for each chunk, of which there is at least one
     """
 
     by: str
+    check: Callable[[str, Any], Iterable[Any]]
     merge: Callable[[list[Any]], Any]
 
 
-def chunked(by: str, merge: Callable[[list[Any]], Any]) -> Callable[[_Method], _Method]:
+def chunked(
+    by: str,
+    check: Callable[[str, Any], Iterable[Any]],
+    merge: Callable[[list[Any]], Any],
+) -> Callable[[_Method], _Method]:
     """The method takes any number of things in argument *by*; see :class:`Chunks`.
 
     Each chunk is a transaction of its own. A *limit* and *marker* of the method are applied to the
@@ -40,7 +46,7 @@ def chunked(by: str, merge: Callable[[list[Any]], Any]) -> Callable[[_Method], _
     """
 
     def declare(method: _Method) -> _Method:
-        setattr(method, _CHUNKS, Chunks(by, merge))
+        setattr(method, _CHUNKS, Chunks(by, check, merge))
         return method
 
     return declare

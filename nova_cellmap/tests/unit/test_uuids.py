@@ -7,7 +7,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_cellmap import uuids
-from nova_cellmap.objects import fields
+from nova_cellmap.objects import arguments
 from nova_cellmap.tests import base
 
 _UUID = '74f0b3a6-c576-4930-a749-35624f38b6bc'
@@ -20,7 +20,7 @@ class Canonical(base.TestCase):
         self.assertEqual(text, uuids.canonical(text))
         for spelled in (*uuids.spellings(text), f' {text}\n', some.urn, text.title()):
             self.assertEqual(text, uuids.canonical(spelled), spelled)
-            self.assertEqual(text, fields.canonical_uuid(spelled))
+            self.assertEqual(text, arguments.uuid('uuid', spelled))
 
     @hypothesis.given(st.text())
     def test_what_is_taken_for_one_is_one(self, text: str) -> None:

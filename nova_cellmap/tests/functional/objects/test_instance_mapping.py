@@ -6,6 +6,7 @@ import copy
 import datetime
 import functools
 from typing import Any
+import uuid
 
 import hypothesis
 from hypothesis import strategies as st
@@ -282,6 +283,52 @@ class Lists(_Case):
             lambda: InstanceMappingList.get_count_by_uuids_and_user(self.context, [], no_one),
         ):
             self.assertRaises(exception.InvalidInput, call)
+
+    def test_a_wrong_argument_is_invalid_input(self) -> None:
+        mapping = self.make_mapping()
+        listed = InstanceMappingList
+        one: Any
+        call: Callable[[], Any]
+        for one in (5, 1.5, True, mapping, [mapping.instance_uuid], {'a': 1}):
+            for call in (
+                lambda: InstanceMapping.get_by_instance_uuid(self.context, one),  # noqa: B023
+                lambda: listed.get_all(self.context, project_id=one),  # noqa: B023
+                lambda: listed.get_all(self.context, cell_uuid=one),  # noqa: B023
+                lambda: listed.get_all(self.context, marker=one),  # noqa: B023
+                lambda: listed.get_by_project_id(self.context, one),  # noqa: B023
+                lambda: listed.get_by_cell_uuid(self.context, one),  # noqa: B023
+                lambda: listed.get_by_instance_uuids(self.context, [one]),  # noqa: B023
+                lambda: listed.get_by_instance_uuids(self.context, [], marker=one),  # noqa: B023
+                lambda: listed.get_not_deleted_by_cell_and_project(self.context, one, 'a'),  # noqa: B023
+                lambda: listed.get_counts(self.context, one),  # noqa: B023
+                lambda: listed.get_counts(self.context, 'a', one),  # noqa: B023
+                lambda: listed.get_count_by_uuids_and_user(self.context, [one], 'a'),  # noqa: B023
+                lambda: listed.get_count_by_uuids_and_user(self.context, [], one),  # noqa: B023
+                lambda: listed.destroy_bulk(self.context, [one]),  # noqa: B023
+            ):
+                self.assertRaises(exception.InvalidInput, call)
+        for several in (None, 'a', b'a', 5, mapping, {'a': 1}):
+            one = several
+            for call in (
+                lambda: listed.get_by_instance_uuids(self.context, one),  # noqa: B023
+                lambda: listed.get_count_by_uuids_and_user(self.context, one, 'a'),  # noqa: B023
+                lambda: listed.create_bulk(self.context, one),  # noqa: B023
+                lambda: listed.destroy_bulk(self.context, one),  # noqa: B023
+            ):
+                self.assertRaises(exception.InvalidInput, call)
+        for wrong in ('a', 5, None, self.make_cell(), {'a': 1}):
+            one = [self.new_mapping(), wrong]
+            self.assertRaises(exception.InvalidInput, listed.create_bulk, self.context, one)
+        self.assertEqual([mapping.instance_uuid], self.uuids(listed.get_all(self.context)))
+
+    def test_a_uuid_may_be_an_object_of_python(self) -> None:
+        mapping = self.make_mapping()
+        named: Any = uuid.UUID(mapping.instance_uuid)
+        found = InstanceMapping.get_by_instance_uuid(self.context, named)
+        self.assertEqual(mapping.instance_uuid, found.instance_uuid)
+        several = InstanceMappingList.get_by_instance_uuids(self.context, [named, named])
+        self.assertEqual([mapping.instance_uuid], self.uuids(several))
+        self.assertEqual(1, InstanceMappingList.destroy_bulk(self.context, [named, str(named)]))
 
     def test_a_marker_must_be_in_the_list(self) -> None:
         theirs = self.make_mapping(project_id='theirs')
