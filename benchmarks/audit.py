@@ -23,10 +23,10 @@ from benchmarks import deployment
 import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import context
+from nova_cellmap import nova_cell
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.upkeep import mapping
 
 # Of the rate of the bare streams, and in bytes.

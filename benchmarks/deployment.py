@@ -16,7 +16,7 @@ import uuid
 import sqlalchemy as sa
 
 from benchmarks import common
-from nova_cellmap.tests import nova_cell
+from nova_cellmap import nova_cell
 
 _CELL0 = 'cell0'
 _CELL0_UUID = '00000000-0000-0000-0000-000000000000'

@@ -26,13 +26,13 @@ import sqlalchemy as sa
 from benchmarks import common
 import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 
 # Times that which the seven take alone.
 GOAL = 1.2

@@ -25,6 +25,7 @@ import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap import nova_cell
 from nova_cellmap.conductor import cells as conductor_cells
 from nova_cellmap.conductor import dispatcher
 from nova_cellmap.conductor import manager
@@ -37,7 +38,6 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import migration
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import base
-from nova_cellmap.tests import nova_cell
 
 
 class Database(fixtures.Fixture):

@@ -14,7 +14,7 @@ import sys
 
 import sqlalchemy as sa
 
-from nova_cellmap.tests import nova_cell
+from nova_cellmap import nova_cell
 
 PROJECTS = 10
 

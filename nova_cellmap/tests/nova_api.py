@@ -14,7 +14,7 @@ import uuid
 
 import sqlalchemy as sa
 
-from nova_cellmap.tests import nova_cell
+from nova_cellmap import nova_cell
 
 # The columns that came with a release of Nova, and may be missing in an older one.
 LATER = ('disabled', 'queued_for_delete', 'user_id')

@@ -22,7 +22,7 @@ from nova_cellmap.cells import target
 from nova_cellmap.db import api
 from nova_cellmap.db import migration
 from nova_cellmap.objects.base import CellMapObjectSerializer
-from nova_cellmap.tests import nova_cell
+from nova_cellmap import nova_cell
 import sqlalchemy as sa
 
 nova.conf.CONF([], project='nova', default_config_files=[])

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixtures that consumers use."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 from nova_cellmap import context
 from nova_cellmap import exception
 from nova_cellmap import fixtures
@@ -82,3 +87,27 @@ class Fixtures(tests_base.TestCase):
         )
         cell.create()
         return cell
+
+
+_DOCUMENTED = pathlib.Path(__file__).parents[3] / 'doc/source/user/test_where_is.py'
+# Of a package that has been installed without its own tests.
+_WITHOUT_OUR_TESTS = """
+import sys
+sys.modules['nova_cellmap.tests'] = None
+import runpy
+sys.argv = ['python -m testtools.run', 'test_where_is']
+runpy.run_module('testtools.run', run_name='__main__')
+"""
+
+
+class InstalledAlone(tests_base.TestCase):
+    def test_a_program_tests_itself_without_our_tests(self) -> None:
+        run = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', _WITHOUT_OUR_TESTS],
+            cwd=_DOCUMENTED.parent,
+            env={**os.environ, 'PYTHONPATH': str(_DOCUMENTED.parents[3])},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(0, run.returncode, run.stderr + run.stdout)
+        self.assertIn('Ran 3 tests', run.stderr + run.stdout)

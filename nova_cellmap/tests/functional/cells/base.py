@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nova_cellmap import nova_cell
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 
 _mappings = own.instance_mapping

@@ -7,13 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.cells.scatter import Failure
 from nova_cellmap.cells.scatter import NoAnswer
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers

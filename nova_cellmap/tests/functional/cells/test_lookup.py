@@ -6,8 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import lookup
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 

@@ -11,6 +11,7 @@ from oslo_context import context as oslo_context
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.cells.scatter import Answer
@@ -19,7 +20,6 @@ from nova_cellmap.cells.scatter import NoAnswer
 from nova_cellmap.cells.scatter import Why
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap import cells
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap import runtime
 from nova_cellmap.cells import connections
 from nova_cellmap.cells import target
@@ -26,7 +27,6 @@ from nova_cellmap.db import api
 from nova_cellmap.db import transaction
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cells import servers

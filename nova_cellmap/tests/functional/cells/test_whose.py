@@ -13,13 +13,13 @@ import sqlalchemy as sa
 import testtools
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.db import transaction
 from nova_cellmap.objects import InstanceMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 

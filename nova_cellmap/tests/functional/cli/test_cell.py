@@ -9,9 +9,9 @@ import uuid
 import sqlalchemy as sa
 import yaml
 
+from nova_cellmap import nova_cell
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base

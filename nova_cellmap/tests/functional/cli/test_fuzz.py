@@ -9,10 +9,10 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_cellmap import escape
+from nova_cellmap import nova_cell
 from nova_cellmap.cli import manage
 from nova_cellmap.db import engine
 from nova_cellmap.db.schemas import own
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
 

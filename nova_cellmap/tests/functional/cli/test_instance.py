@@ -4,7 +4,7 @@
 import pathlib
 from typing import Any
 
-from nova_cellmap.tests import nova_cell
+from nova_cellmap import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base

@@ -9,10 +9,10 @@ import pathlib
 import shlex
 import subprocess
 
+from nova_cellmap import nova_cell
 from nova_cellmap import private_files
 from nova_cellmap.cli import status
 from nova_cellmap.objects import CellMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
 

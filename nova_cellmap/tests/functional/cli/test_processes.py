@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from nova_cellmap import nova_cell
 from nova_cellmap.cli import manage
 from nova_cellmap.db import api
 from nova_cellmap.db import engine as db_engine
@@ -20,7 +21,6 @@ from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests import nova_api
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base

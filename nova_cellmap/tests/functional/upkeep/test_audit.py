@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.db import api as db_api
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit

@@ -8,13 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import scatter
 from nova_cellmap.cells import target
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests import nova_api
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests import proxy as tests_proxy
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit

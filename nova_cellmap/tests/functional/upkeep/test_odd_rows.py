@@ -7,6 +7,7 @@ import uuid as uuids
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import target
@@ -16,7 +17,6 @@ from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import scatter
@@ -15,7 +16,6 @@ from nova_cellmap.cells import target
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests import rogue
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base

@@ -8,6 +8,7 @@ import hypothesis
 from hypothesis import strategies as st
 
 from nova_cellmap import exception
+from nova_cellmap import nova_cell
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import rows
@@ -15,7 +16,6 @@ from nova_cellmap.cells import target
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit

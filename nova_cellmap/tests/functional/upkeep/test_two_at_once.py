@@ -3,9 +3,9 @@
 
 import threading
 
+from nova_cellmap import nova_cell
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db.schemas import own
-from nova_cellmap.tests import nova_cell
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import mapping

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cell databases of Nova's shape, with instances in them.
+"""Cell databases of Nova's shape, with instances in them: for tests.
 
 The ``instances`` table is that of Nova 34. Everything is made from a seed: the same
 numbers give the same cell.
