@@ -146,14 +146,14 @@ def _server_problem(
         return 'an @ in its username or password has to be quoted as %40'
     if not _is_port(parsed.port):
         return 'its port is out of range'
+    if not check.names_database(parsed):
+        return check.NAMES_NONE
     if dialect == 'postgresql':
         is_socket = host.startswith(('/', '%2F', '%2f'))
         names = host.split(',')
     else:
         is_socket = False
         names = [host]
-        if not parsed.database:
-            return 'it names no database'
         if driver == 'pymysql' and not _is_latin1(parsed.password or ''):
             return 'PyMySQL cannot send the characters of its password'
     if from_client and (is_socket or not host):

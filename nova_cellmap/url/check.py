@@ -23,6 +23,7 @@ _PACKAGES = {
     'cx_Oracle': 'cx-Oracle',
 }
 TOO_LONG = f'it is longer than {syntax.MAX_LENGTH} characters'
+NAMES_NONE = 'it names no database'
 QUOTING = (
     'a port has to be a number, an IPv6 address in brackets, and special characters in a '
     'username or password quoted, e.g. / as %2F'
@@ -94,6 +95,8 @@ def _database_problem(url: str) -> str | None:
     if '@' in (parsed.host or ''):
         # SQLAlchemy takes it, but it would be looked up as the name of a host.
         return 'an @ in its username or password has to be quoted as %40'
+    if not names_database(parsed):
+        return NAMES_NONE
     try:
         parsed.get_dialect().import_dbapi()
     except ImportError as error:
@@ -107,6 +110,20 @@ def _database_problem(url: str) -> str | None:
         # The latter two come from odd names: 'mysql+types', 'mysql+a+b'.
         return f'SQLAlchemy knows no dialect or driver {parsed.drivername}'
     return None
+
+
+def names_database(parsed: 'sa_url.URL') -> bool:
+    """Whether it says which of a server's databases is meant.
+
+    Else it would be none of MySQL's, and of PostgreSQL's the one that is named as the user is.
+    """
+    if parsed.get_backend_name() not in ('mysql', 'mariadb', 'postgresql'):
+        return True
+    return bool(parsed.database) or not _NAMING.isdisjoint(parsed.query)
+
+
+# The parameters that may name one as well.
+_NAMING = frozenset({'database', 'db', 'dbname', 'read_default_file', 'service'})
 
 
 def _with_driver(parsed: 'sa_url.URL') -> 'sa_url.URL':

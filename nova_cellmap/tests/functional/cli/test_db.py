@@ -203,6 +203,8 @@ class Unreachable(base.CommandTestCase):
             'nosuch://nova:sekret@db/x',
             'mysql://nova:sekret@db:port/x',
             'none:///',
+            'mysql+pymysql://nova:sekret@127.0.0.1:1',
+            'postgresql://nova:sekret@127.0.0.1:1/?application_name=x',
             'x',
             '',
         ):

@@ -183,6 +183,11 @@ class _Wrong(_Case):
     def test_a_database_that_is_not_there(self) -> None:
         self.assert_says('nosuch', self.url(database='nosuch'))
 
+    def test_no_database_at_all(self) -> None:
+        error = self.assertRaises(exception.InvalidURL, self.use, self.url(database=''))
+        self.assertIn('[api_database] connection', str(error))
+        self.assertIn('names no database', str(error))
+
     parameters: dict[str, str]
 
 
@@ -193,6 +198,8 @@ class WrongMariadb(_Wrong):
         'charset=nosuch': 'charset',
         'nosuch=1': 'nosuch',
         'init_command=nosuch': '1064',
+        'ssl=true': 'ssl',
+        'read_timeout=0': 'read_timeout',
     }
 
     def test_a_password_that_cannot_be_sent(self) -> None:

@@ -80,7 +80,9 @@ class Databases(_Case):
         for text in ('', 'nonsense', 'mysql', 'mysql+pymysql://u:p@h:s3cret/x', 'sqlite:/x'):
             self.assert_no_database('cannot be parsed', text)
         self.assert_no_database('%40', 'mysql+pymysql://u:p@s3cret@h/x')
-        self.assert_no_database('names no database', 'mysql+pymysql://u:s3cret@h')
+        for scheme in ('mysql+pymysql', 'postgresql'):
+            for text in (f'{scheme}://u:s3cret@h', f'{scheme}://u:s3cret@h/?application_name=x'):
+                self.assert_no_database('names no database', text)
         self.assert_no_database('no name of a host', 'mysql+pymysql://u:s3cret@a..b/x')
         self.assert_no_database('no name of a host', f'mysql://u:s3cret@{"a" * 300}/x')
         self.assert_no_database('port is out', 'mysql+pymysql://u:s3cret@h:65536/x')
