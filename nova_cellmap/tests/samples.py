@@ -10,6 +10,10 @@ from nova_cellmap.objects import fields
 
 # Which the database sets.
 SET_BY_DATABASE = {'id', 'created_at', 'updated_at'}
+# What a terminal, a log or a table obeys.
+ODD_TEXTS = ('\x1b[31mred', 'a\nb', 'a\rb', '\x7f', '\x85', '\x9b2J', '\u2028', '\u202eabc')
+# What few character sets have, of two, three and four bytes; blanks and case count.
+NAMES = ('日本', '中国', 'é', '😀', '𠜎', "o'\\\\b", 'P1', 'p1', 'a', 'a ', 'À', 'A')
 # Which are another form of cell_uuid.
 OTHER_FORMS = {'cell_mapping'}
 

@@ -72,6 +72,12 @@ class TestCase(base.TestCase):
         self.assertEqual(len(rows), len(cells))
         return cells
 
+    def owners(self) -> dict[str, tuple[str, str | None]]:
+        """The project and the user of each instance that has a mapping."""
+        columns = _mappings.c.instance_uuid, _mappings.c.project_id, _mappings.c.user_id
+        rows = self.execute(sa.select(*columns))
+        return {row.instance_uuid: (row.project_id, row.user_id) for row in rows}
+
     def progress(self) -> Any:
         """The resume point of ``cell1``; None where there is none."""
         table = own.map_progress

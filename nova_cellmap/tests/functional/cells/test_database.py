@@ -117,6 +117,10 @@ class Urls(_Case):
         url = servers.mariadb_at(servers.silent_port(self))
         self.assertIn('timed out', self.reason(self.cell_at(url)))
 
+    def test_a_file_of_its_url_that_is_missing(self) -> None:
+        url = 'mysql+pymysql://nova:sekret@127.0.0.1:1/x?ssl_ca=/missing/ca.pem'
+        self.assertIn('/missing/ca.pem', self.reason(self.cell_at(url)))
+
     def test_what_the_url_says_of_timeouts_has_precedence(self) -> None:
         url = 'mysql+pymysql://nova@db/nova?read_timeout=7&charset=utf8'
         self.conf.set_override('connect_timeout', 3, 'cells')

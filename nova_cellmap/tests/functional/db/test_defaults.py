@@ -16,10 +16,8 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
-
-# What few character sets have, of two, three and four bytes; blanks and case count.
-NAMES = ('日本', '中国', 'é', '😀', '𠜎', "o'\\\\b", 'P1', 'p1', 'a', 'a ', 'À', 'A')
 
 
 class _InDatabase(tests_base.TestCase):
@@ -51,7 +49,7 @@ class _InDatabase(tests_base.TestCase):
             cell_mapping=self.cell,
         )
 
-    def assert_kept(self, names: tuple[str, ...] = NAMES) -> None:
+    def assert_kept(self, names: tuple[str, ...] = samples.NAMES) -> None:
         bulk = [self.mapping(name) for name in names]
         InstanceMappingList.create_bulk(self.context, bulk)
         singles = [self.mapping(name) for name in names]

@@ -8,6 +8,7 @@ from oslo_config import cfg
 from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db.schemas import own
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 
 
@@ -41,6 +42,28 @@ class Cell(base.TestCase):
         cell = objects.CellMapping(self.context, transport_url='none:///')
         error = self.assertRaises(exception.ObjectActionError, cell.create)
         self.assertIn('database_connection', str(error))
+
+    def test_what_is_no_url_is_refused(self) -> None:
+        cell = self.make_cell()
+        for field in ('database_connection', 'transport_url'):
+            for text in ('nonsense', 'nosuch://host/x', ''):
+                error = self.assertRaises(exception.InvalidURL, self.make_cell, **{field: text})
+                self.assertIn(field, str(error))
+                setattr(cell, field, text)
+                self.assertRaises(exception.InvalidURL, cell.save)
+        cell = objects.CellMapping.get_by_uuid(self.context, cell.uuid)
+        self.assertEqual(('none:///',) * 2, (cell.database_connection, cell.transport_url))
+        self.assertEqual(1, len(objects.CellMappingList.get_all(self.context)))
+
+    def test_a_name_that_changes_what_is_shown_is_refused(self) -> None:
+        cell = self.make_cell(name='good')
+        for name in samples.ODD_TEXTS:
+            self.assertRaises(exception.InvalidInput, self.make_cell, name=name)
+            cell.name = name
+            self.assertRaises(exception.InvalidInput, cell.save)
+        self.assertEqual(
+            ['good'], [each.name for each in objects.CellMappingList.get_all(self.context)]
+        )
 
     def test_what_the_database_sets_cannot_be_given(self) -> None:
         self.assertRaises(exception.ObjectActionError, self.make_cell, id=7)

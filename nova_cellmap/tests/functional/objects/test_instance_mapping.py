@@ -18,6 +18,7 @@ from nova_cellmap import objects
 from nova_cellmap.db import engine
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.schemas import own
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 
 InstanceMapping = objects.InstanceMapping
@@ -71,6 +72,24 @@ class Mapping(_Case):
         mapping = InstanceMapping(self.context, user_id='user')
         error = self.assertRaises(exception.ObjectActionError, mapping.create)
         self.assertIn('instance_uuid, project_id', str(error))
+
+    def test_owners_that_change_what_is_shown_are_refused(self) -> None:
+        mapping = self.make_mapping()
+        for field in ('project_id', 'user_id'):
+            for text in samples.ODD_TEXTS:
+                odd = self.new_mapping(**{field: text})
+                self.assertRaises(exception.InvalidInput, odd.create)
+                self.assertRaises(
+                    exception.InvalidInput,
+                    objects.InstanceMappingList.create_bulk,
+                    self.context,
+                    [self.new_mapping(), odd],
+                )
+                changed = self.get(mapping)
+                setattr(changed, field, text)
+                self.assertRaises(exception.InvalidInput, changed.save)
+        [found] = objects.InstanceMappingList.get_all(self.context)
+        self.assertEqual(mapping.obj_to_primitive(), found.obj_to_primitive())
 
     def test_what_the_database_sets_cannot_be_given(self) -> None:
         self.assertRaises(exception.ObjectActionError, self.new_mapping(id=7).create)

@@ -18,6 +18,7 @@ from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit
@@ -198,6 +199,21 @@ class NoProblem(_Case):
     def test_only_its_hidden_half_is_left(self) -> None:
         uuid = self.add(self.cell, hidden=True)
         self.assertEqual({(uuid, 'orphaned')}, self.found())
+
+
+@base.on_each_database
+class Owners(_Case):
+    def test_those_that_few_character_sets_have_are_kept_exactly(self) -> None:
+        expected, owners = set(), {}
+        for name in samples.NAMES:
+            missing = self.add(project_id=name, user_id=name)
+            damaged = self.add(self.cell, project_id=name, user_id=name)
+            self.change(damaged, project_id='?', user_id='??')
+            expected |= {(missing, 'missing'), (damaged, 'wrong_owner')}
+            owners.update(dict.fromkeys((missing, damaged), (name, name)))
+        self.assertEqual(expected, self.found(repair=True))
+        self.assertEqual(owners, self.owners())
+        self.assertEqual(set(), self.found())
 
 
 class _Cloud(_Case):

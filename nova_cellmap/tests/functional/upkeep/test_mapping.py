@@ -14,6 +14,7 @@ from nova_cellmap import nova_cell
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import mapping
@@ -45,6 +46,11 @@ class MapInstances(_Case):
         self.assertEqual(('projéct ☁', 'üser'), (found.project_id, found.user_id))
         self.assertIs(False, found.queued_for_delete)
         self.assertIsNotNone(found.created_at)
+
+    def test_owners_that_few_character_sets_have_stay_apart(self) -> None:
+        owners = {self.add(project_id=name, user_id=name): name for name in samples.NAMES}
+        self.assert_run(self.map(), created=len(owners))
+        self.assertEqual({uuid: (name, name) for uuid, name in owners.items()}, self.owners())
 
     def test_all_of_a_large_cell_are_mapped(self) -> None:
         nova_cell.fill(self.nova, 2500, hidden=0.1)

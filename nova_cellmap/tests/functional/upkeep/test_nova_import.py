@@ -22,6 +22,7 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
+from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import nova_import
@@ -208,6 +209,11 @@ class Mappings(_Case):
         self.assertEqual(('projéct ☁', 'üser'), (row.project_id, row.user_id))
         self.assertIs(True, row.queued_for_delete)
         self.assertEqual((created_at, None), (row.created_at, row.updated_at))
+
+    def test_owners_that_few_character_sets_have_stay_apart(self) -> None:
+        owners = {self.add(project_id=name, user_id=name): name for name in samples.NAMES}
+        self.assert_run(self.take_over(), created=len(owners))
+        self.assertEqual({uuid: (name, name) for uuid, name in owners.items()}, self.owners())
 
     def test_what_nova_leaves_empty(self) -> None:
         uuid = self.add(user_id=None, queued_for_delete=None, created_at=None, cell_id=None)
