@@ -13,7 +13,6 @@ import sqlalchemy as sa
 
 from nova_cellmap import context
 from nova_cellmap import exception
-from nova_cellmap.cells import nova_api as cells_nova_api
 from nova_cellmap.db import api
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
@@ -25,6 +24,7 @@ from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.upkeep import nova_api as upkeep_nova_api
 from nova_cellmap.upkeep import nova_import
 
 _cells = own.cell_mapping
@@ -410,7 +410,7 @@ class Resume(_Case):
         if self.kind != 'sqlite':
             url = url.set(username='other', password='sekret')
         text = url.render_as_string(hide_password=False)
-        self.assertEqual(self.stopped().source, cells_nova_api.source_of(text))
+        self.assertEqual(self.stopped().source, upkeep_nova_api.source_of(text))
 
     def test_two_databases_do_not_share_a_resume_point(self) -> None:
         self.take_over(max_count=3)
@@ -573,7 +573,7 @@ class Sources(tests_base.TestCase):
             ('postgresql://db/x', 'postgresql+psycopg2://nova:sekret@db:5432/x?password=y'),
             ('sqlite:///x.sqlite', 'sqlite:///./x.sqlite?timeout=5'),
         ):
-            self.assertEqual(*map(cells_nova_api.source_of, (first, second)))
+            self.assertEqual(*map(upkeep_nova_api.source_of, (first, second)))
 
     def test_other_databases(self) -> None:
         urls = (
@@ -588,4 +588,4 @@ class Sources(tests_base.TestCase):
             'sqlite:///a',
             'sqlite:////a',
         )
-        self.assertEqual(len(urls), len(set(map(cells_nova_api.source_of, urls))))
+        self.assertEqual(len(urls), len(set(map(upkeep_nova_api.source_of, urls))))
