@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import datetime
 import decimal
 from typing import Any, NamedTuple
-import unicodedata
 
 import sqlalchemy as sa
 
+from nova_cellmap import text
 from nova_cellmap import uuids
 from nova_cellmap.objects import fields
 
@@ -156,17 +156,9 @@ def owner_problem(name: str, value: Any, *, required: bool) -> str:
         return f'{name} has {len(value):,} characters, the limit is {fields.MAX_LENGTH}'
     if required and not value.strip():
         return f'{name} is empty'
-    return '' if value.isprintable() else _character_problem(name, value)
-
-
-def _character_problem(name: str, value: str) -> str:
-    for character in value:
-        kind = unicodedata.category(character)
-        if kind == 'Cs':
-            return f'{name}, {shown(value)}, is not in the encoding of its database'
-        if kind == 'Cc':
-            return f'{name}, {shown(value)}, has a control character'
-    return ''
+    if not text.is_encodable(value):
+        return f'{name}, {shown(value)}, is not in the encoding of its database'
+    return f'{name}, {shown(value)}, has a control character' if text.has_control(value) else ''
 
 
 def shown(value: Any) -> str:
@@ -175,20 +167,12 @@ def shown(value: Any) -> str:
     value = text_of(value)
     if value is None:
         return 'NULL'
-    text = value if isinstance(value, str) else repr(value)
-    if len(text) > _MOST_SHOWN:
-        text = f'{text[:_MOST_SHOWN]}...'
-    return ''.join(
-        each if each.isprintable() else each.encode('unicode_escape').decode('ascii')
-        for each in text
-    )
+    return text.line(value if isinstance(value, str) else repr(value), _MOST_SHOWN)
 
 
 def is_text(value: Any) -> bool:
     """Whether it is text, in the encoding that it should be in."""
-    return isinstance(value, str) and (
-        value.isascii() or not any(unicodedata.category(each) == 'Cs' for each in value)
-    )
+    return isinstance(value, str) and text.is_encodable(value)
 
 
 def is_not_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -202,10 +186,10 @@ def is_not_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
 
 def digits(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """The hexadecimal digits of a uuid in any spelling."""
-    text = sa.func.lower(sa.func.trim(uuid))
+    found = sa.func.lower(sa.func.trim(uuid))
     for part in ('urn:', 'uuid:', '{', '}', '-'):
-        text = sa.func.replace(text, part, '')
-    return text
+        found = sa.func.replace(found, part, '')
+    return found
 
 
 def _number(value: Any) -> int | None:

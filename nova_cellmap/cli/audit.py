@@ -8,12 +8,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from nova_cellmap import escape
 from nova_cellmap import private_files
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
 from nova_cellmap.cli import progress
 from nova_cellmap.cli import streams
+from nova_cellmap.text import escaped
 
 if TYPE_CHECKING:
     from nova_cellmap.upkeep import audit
@@ -271,7 +271,7 @@ def _text(words: str, style: str = '') -> Any:
     """Words of others, which are no markup and do not move the cursor."""
     from rich import text
 
-    return text.Text(escape.escaped(words), style=style)
+    return text.Text(escaped(words), style=style)
 
 
 def _bar(cell: dict[str, Any], most: int) -> Any:

@@ -26,13 +26,14 @@ from cliff import help as help_command
 from cliff import lister
 from cliff import show
 
-from nova_cellmap import escape
 from nova_cellmap import exception
+from nova_cellmap import log_lines
 from nova_cellmap import private_files
 from nova_cellmap import version
 from nova_cellmap.cli import formats
 from nova_cellmap.cli import streams
 from nova_cellmap.cli.statuses import Status as Status
+from nova_cellmap.text import escaped
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -144,11 +145,11 @@ class Command(command.Command):
     def say(self, message: str) -> None:
         """Tell a person something, where standard output is for scripts."""
         if not self.app.is_quiet:
-            print(escape.escaped(message), file=self.app.stderr)
+            print(escaped(message), file=self.app.stderr)
 
     def answer(self, result: object) -> None:
         """Print the result, all that a command has to tell."""
-        text = escape.escaped(str(result))
+        text = escaped(str(result))
         with self._telling_what_is_lost(text):
             print(text, file=self.app.stdout)
 
@@ -237,7 +238,7 @@ class ShowOne(_Display, show.ShowOne):
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
         fields = ', '.join(map('{} {}'.format, column_names, data))
-        with self._telling_what_is_lost(escape.escaped(fields)):
+        with self._telling_what_is_lost(escaped(fields)):
             return super().produce_output(
                 parsed_args, column_names, formats.shown(data, parsed_args.formatter)
             )
@@ -293,7 +294,7 @@ class App(app.App):
             raise SystemExit(
                 self.report(CommandError(f'--log-file {self.options.log_file}: {error.strerror}'))
             ) from None
-        escape.escape_logs()
+        log_lines.escape()
         for handler in logging.getLogger().handlers:
             if isinstance(handler, logging.FileHandler):
                 self._tell_once_of_errors(handler)
@@ -404,7 +405,7 @@ class App(app.App):
         text = str(error)
         if status == Status.UNFORESEEN:
             text = f'Unforeseen: {type(error).__name__}. --debug shows where.'
-        print(f'{self.NAME}: {escape.escaped(text)}', file=self.stderr)
+        print(f'{self.NAME}: {escaped(text)}', file=self.stderr)
         return status
 
     def _unknown(self, argv: list[str]) -> str:

@@ -12,12 +12,13 @@ from oslo_config import cfg  # noqa: E402
 from oslo_log import log as logging  # noqa: E402
 
 from nova_cellmap import conf  # noqa: E402
-from nova_cellmap import escape  # noqa: E402
 from nova_cellmap import exception  # noqa: E402
+from nova_cellmap import log_lines  # noqa: E402
 from nova_cellmap import private_files  # noqa: E402
 from nova_cellmap.cli import streams  # noqa: E402
 from nova_cellmap.cli.statuses import Status  # noqa: E402
 from nova_cellmap.conf import base as base_conf  # noqa: E402
+from nova_cellmap.text import escaped  # noqa: E402
 
 _DESCRIPTION = """Answer the remotable methods of services that have no database.
 
@@ -72,11 +73,11 @@ def _set_up_logging(configuration: cfg.ConfigOpts) -> None:
         path = pathlib.Path(configuration.log_dir or '') / configuration.log_file
         private_files.check_log(str(path))
     logging.setup(configuration, 'nova_cellmap')
-    escape.escape_logs()
+    log_lines.escape()
 
 
 def _fail(message: str, status: int = Status.USAGE) -> int:
-    print(f'nova-cellmap-conductor: {escape.escaped(message)}', file=sys.stderr)
+    print(f'nova-cellmap-conductor: {escaped(message)}', file=sys.stderr)
     return status
 
 

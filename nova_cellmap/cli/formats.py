@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import re
 from typing import Any
 
-from nova_cellmap import escape
+from nova_cellmap.text import escaped
 
 # What a shell runs, or takes as something else, within double quotes.
 _RUN_BY_SHELLS = re.compile(r'([\\$`])')
@@ -27,17 +27,17 @@ def shown(row: Iterable[Any], format_: str) -> list[Any]:
 def _csv(text: str) -> str:
     # Before anything is escaped: a tab and a carriage return begin a formula too.
     is_formula = _FORMULA.match(text.lstrip())
-    return f"'{escape.escaped(text)}" if is_formula else escape.escaped(text)
+    return f"'{escaped(text)}" if is_formula else escaped(text)
 
 
 def _shell(text: str) -> str:
     # Within double quotes, which cliff puts around it and escapes itself.
-    return _RUN_BY_SHELLS.sub(r'\\\1', escape.escaped(text))
+    return _RUN_BY_SHELLS.sub(r'\\\1', escaped(text))
 
 
 _SHOWN: Mapping[str, Callable[[str], str]] = {
     'csv': _csv,
     'shell': _shell,
-    'table': escape.escaped,
-    'value': escape.escaped,
+    'table': escaped,
+    'value': escaped,
 }

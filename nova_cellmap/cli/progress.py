@@ -6,8 +6,8 @@ import contextlib
 import time
 from typing import Protocol, TextIO
 
-from nova_cellmap import escape
 from nova_cellmap.cli import streams
+from nova_cellmap.text import escaped
 
 # Seconds between two lines where nobody watches.
 _LINE_INTERVAL = 10
@@ -26,7 +26,7 @@ class Report(Protocol):
 @contextlib.contextmanager
 def shown(what: str, stream: TextIO, quiet: bool = False) -> Iterator[Report]:
     """Show the progress of a run on *stream* while the block lasts."""
-    what = escape.escaped(what)
+    what = escaped(what)
     if quiet:
         yield lambda done, total, count: None
     elif stream.isatty():

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from nova_cellmap import escape
+from nova_cellmap.text import escaped_lines
 
 
 class OutputError(Exception):
@@ -68,7 +68,7 @@ class _Errors(_Stream):
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
-            self.stream.write(escape.escaped_lines(text))
+            self.stream.write(escaped_lines(text))
         return len(text)
 
     def flush(self) -> None:

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from nova_cellmap import exception
+from nova_cellmap import text
 from nova_cellmap.objects import base
 
 # In characters. The longest that is stored is a URL.
@@ -22,7 +23,6 @@ MAX_DEPTH = 12
 _SOME = 100
 
 VERSION = re.compile(r'[0-9]{1,4}(\.[0-9]{1,4}){1,2}')
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _VERSION_KEY = f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.version'
 
 # Of a context: what goes into each line of the log is shorter than a token.
@@ -86,11 +86,11 @@ def check_context(context: Any) -> None:
         texts = value if type(value) is list else [value]
         if len(texts) > MAX_KEYS:
             raise _refusal(f'{name} of the context has more than {MAX_KEYS} members')
-        for text in texts:
-            if type(text) is str:
-                _check_text(text, MAX_TEXT if name in _TOKENS else _MAX_LOGGED, _refusal)
-            elif type(text) not in _PLAIN:
-                raise _refusal(f'{name} of the context is a {type(text).__name__}')
+        for each in texts:
+            if type(each) is str:
+                _check_text(each, MAX_TEXT if name in _TOKENS else _MAX_LOGGED, _refusal)
+            elif type(each) not in _PLAIN:
+                raise _refusal(f'{name} of the context is a {type(each).__name__}')
 
 
 _PLAIN = (type(None), bool, int, float)
@@ -111,11 +111,10 @@ def check_version(version: Any) -> None:
         raise _refusal('the version of an object is two or three numbers, as 1.4 is')
 
 
-def _check_text(text: str, most: int, error: Callable[[str], exception.CellMapError]) -> None:
-    if len(text) > most:
-        raise _refusal(f'a text of {len(text)} characters; at most {most} are taken')
-    # The first is quick, and true of nearly all.
-    if not text.isprintable() and _CONTROL.search(text):
+def _check_text(value: str, most: int, error: Callable[[str], exception.CellMapError]) -> None:
+    if len(value) > most:
+        raise _refusal(f'a text of {len(value)} characters; at most {most} are taken')
+    if text.has_control(value) or not text.is_encodable(value):
         raise error('a text has a control character in it')
 
 

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any
 
+from nova_cellmap import text
+
 # In characters: of a caller's text, and of a line whoever writes it.
 _MAX_SHOWN = 200
 _MAX_LINE = 2000
@@ -18,10 +20,7 @@ _TRACEBACK = 10
 
 def shown(value: Any, most: int = _MAX_SHOWN) -> str:
     """A text of others as it may be in a line of the log."""
-    text = str(value)
-    if len(text) > most:
-        text = f'{text[:most]}... ({len(text)} characters)'
-    return text if text.isprintable() else repr(text)[1:-1]
+    return text.line(str(value), most)
 
 
 class Bounded(logging.Filter):

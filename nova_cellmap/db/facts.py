@@ -79,7 +79,7 @@ def _scan(schema: Schema) -> sa.Select[tuple[str, str]]:
 
 def _check_is_text(uuid: Any) -> None:
     """There is no going on behind what is none."""
-    if not isinstance(uuid, str) or any('\ud800' <= each <= '\udfff' for each in uuid):
+    if not isinstance(uuid, str) or not text.is_encodable(uuid):
         raise errors.misread(f'it has instance_uuid {text.shown(uuid)}')
 
 

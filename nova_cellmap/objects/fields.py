@@ -43,7 +43,7 @@ class Text(fields.String):
 
     def coerce(self, obj: Any, attr: str, value: Any) -> str:
         coerced: str = super().coerce(obj, attr, value)
-        if '\0' in coerced or not _is_encodable(coerced):
+        if '\0' in coerced or not text.is_encodable(coerced):
             raise ValueError(f'{attr}: holds a character that no database can keep')
         if self.max_length is not None and len(coerced) > self.max_length:
             raise ValueError(f'{attr}: longer than {self.max_length} characters')
@@ -98,14 +98,6 @@ class DateTime(fields.DateTime):
 
 
 _TIME_WIDTH = len('YYYY-MM-DDTHH:MM:SSZ')
-
-
-def _is_encodable(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class UUIDField(fields.AutoTypedField[str]):

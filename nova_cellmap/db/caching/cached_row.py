@@ -11,6 +11,7 @@ import json
 import re
 from typing import Any
 
+from nova_cellmap import text
 from nova_cellmap.db.schemas import own
 
 Row = dict[str, Any]
@@ -83,10 +84,7 @@ def unpacked(item: bytes, instance_uuid: str) -> Row | None:
 
 
 def _is_text(value: str) -> bool:
-    if len(value) > _LONGEST_TEXT or '\0' in value:
-        return False
-    # Half of a pair of surrogates can be nowhere else.
-    return value.isascii() or not any('\ud800' <= each <= '\udfff' for each in value)
+    return len(value) <= _LONGEST_TEXT and '\0' not in value and text.is_encodable(value)
 
 
 def _as_text(time: datetime.datetime | None) -> str | None:

@@ -8,13 +8,13 @@ import os
 import hypothesis
 from hypothesis import strategies as st
 
-from nova_cellmap import escape
 from nova_cellmap import nova_cell
 from nova_cellmap.cli import manage
 from nova_cellmap.db import engine
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
+from nova_cellmap.text import escaped
 
 _CELL = '5d6e5a3c-9a5e-4f5c-8a39-6a2f7a1f3b11'
 _INSTANCE = '0f8c7a4e-52c5-4b0e-b1f1-0a3c8a5d9e22'
@@ -151,7 +151,7 @@ class _Case(base.TestCase):
         self.assertNotEqual(70, outcome.status)
         # No name and no value moves the cursor of whoever looks.
         odd = [each for each in outcome.out + outcome.err if each not in '\n\t']
-        self.assertEqual(''.join(odd), escape.escaped(''.join(odd)))
+        self.assertEqual(''.join(odd), escaped(''.join(odd)))
 
 
 def _settings(examples: int) -> hypothesis.settings:
