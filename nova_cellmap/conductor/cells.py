@@ -11,7 +11,7 @@ from nova_cellmap import exception
 from nova_cellmap.conf import conductor as options
 from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
-from nova_cellmap.objects import primitives
+from nova_cellmap.objects import storage
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.objects.instance_mapping import InstanceMapping
@@ -23,7 +23,7 @@ _KEPT_BACK = {
     options.WITHOUT_URLS: _URLS,
     options.NONE: frozenset(CellMapping.fields) - {'uuid'},
 }
-_CELL = f'{primitives.STORAGE}cell_mapping'
+
 _WRITES = frozenset({'create', 'save', 'destroy'})
 
 
@@ -67,7 +67,7 @@ class Policy:
             return
         for cell in _cells_of(answer):
             for name in self._kept_back:
-                vars(cell).pop(primitives.STORAGE + name, None)
+                storage.unset(cell, name)
 
     def _refuse(self, cls: type[base.CellMapObject], method: str, why: str, option: str) -> None:
         raise exception.RemoteCallRefused(
@@ -84,5 +84,5 @@ def _cells_of(answer: Any) -> list[Any]:
     mappings = answer.objects if isinstance(answer, InstanceMappingList) else [answer]
     if mappings and not isinstance(mappings[0], InstanceMapping):
         return []
-    held = (vars(mapping).get(_CELL) for mapping in mappings)
+    held = (storage.value(mapping, 'cell_mapping') for mapping in mappings)
     return list({id(cell): cell for cell in held if cell is not None}.values())

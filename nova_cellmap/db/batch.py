@@ -40,6 +40,10 @@ class BulkResult(TypedDict):
     ids: NotRequired[dict[str, int]]
 
 
+# Where callers find it: the fingerprint of a released object has this name.
+BulkResult.__module__ = 'nova_cellmap.db.api'
+
+
 class Turn(Protocol):
     """Whose turn it is to commit, of transactions that are under way at once."""
 

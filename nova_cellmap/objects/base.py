@@ -7,10 +7,10 @@ where they are Nova's ``InstanceMapping`` and ours. So the names of ours, in the
 registry and on the wire, say whose they are: ``nova_cellmap.InstanceMapping``.
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 import datetime
 import functools
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from oslo_versionedobjects import base
 from oslo_versionedobjects import exception as library_exception
@@ -22,12 +22,14 @@ from nova_cellmap import text
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
+from nova_cellmap.objects import storage
 
 NAMESPACE = 'nova_cellmap'
 
 remotable = base.remotable
-ObjectListBase = base.ObjectListBase
 OrphanedObjectError = library_exception.OrphanedObjectError
+
+_Member = TypeVar('_Member', bound=base.VersionedObject)
 
 
 class TimestampedObject(base.TimestampedObject):
@@ -52,7 +54,7 @@ def registered() -> dict[str, list[type[base.VersionedObject]]]:
     }
 
 
-class CellMapObject(primitives.FastPaths):
+class CellMapObject(primitives.Convertible):
     """The base of every object of nova_cellmap."""
 
     OBJ_SERIAL_NAMESPACE = 'nova_cellmap_object'
@@ -68,19 +70,18 @@ class CellMapObject(primitives.FastPaths):
 
         :raises: NotConfigured
         """
-        return runtimes.of(self._context)
+        return runtimes.of(self.obj_context)
+
+    @classmethod
+    def _loaded(cls, context: RequestContext, values: Mapping[str, Any]) -> Self:
+        """The object, unchanged, of valid values of its fields, such as a row has."""
+        self = storage.new(cls, context)
+        storage.fill(self, values)
+        return self
 
     def _refresh(self, other: Self) -> None:
-        """Take over every field of *other*, and be unchanged."""
-        for name in self.fields:
-            self.__dict__.pop(primitives.STORAGE + name, None)
-        storage = {
-            name: value
-            for name, value in vars(other).items()
-            if name.startswith(primitives.STORAGE)
-        }
-        self.__dict__.update(storage)
-        self.obj_reset_changes()
+        """Hold what *other* holds, unchanged."""
+        storage.take_over(self, other)
 
     def _changes_for(self, action: str, writable: Set[str]) -> dict[str, Any]:
         """The changed fields and their values.
@@ -90,8 +91,7 @@ class CellMapObject(primitives.FastPaths):
         :raises: ObjectActionError where one of them is not for the caller to write; InvalidInput
             where text holds a control character or its like
         """
-        stored = vars(self)
-        changes = {name: stored[primitives.STORAGE + name] for name in self.obj_what_changed()}
+        changes = {name: storage.value(self, name) for name in self.obj_what_changed()}
         refused = changes.keys() - writable
         if refused:
             names = ', '.join(sorted(refused))
@@ -105,8 +105,7 @@ class CellMapObject(primitives.FastPaths):
 
     def _require(self, action: str, names: Iterable[str]) -> None:
         """:raises: ObjectActionError where one of the fields is not set."""
-        stored = vars(self)
-        missing = [name for name in names if primitives.STORAGE + name not in stored]
+        missing = [name for name in names if not storage.is_set(self, name)]
         if missing:
             raise exception.ObjectActionError(
                 action=action, reason=f'{", ".join(missing)} must be set first'
@@ -117,6 +116,18 @@ class CellMapObject(primitives.FastPaths):
             action='obj_load_attr',
             reason=f'{attrname} of this {self.__class__.__name__} is not set and cannot be loaded',
         )
+
+
+class CellMapObjectList(base.ObjectListBase[_Member], CellMapObject):
+    """The base of the lists of them."""
+
+    @classmethod
+    def _of(cls, context: RequestContext, members: Sequence[_Member]) -> Self:
+        """The list, unchanged, of these members, none of which is looked at."""
+        self = cls(context)
+        # The list's own would ask of each member whether it is one.
+        list.extend(self.objects, members)
+        return self
 
 
 def _check_text(name: str, value: str) -> None:
@@ -144,7 +155,7 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
         return RequestContext.from_dict(context)
 
 
-@functools.lru_cache(maxsize=primitives.TIMES)
+@functools.lru_cache(maxsize=fields.TIMES)
 def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """The aware time that a field holds for the naive one of a row."""
     if time is None:

@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 _WRITABLE = frozenset({'uuid', 'name', 'transport_url', 'database_connection', 'disabled'})
 
 
-@primitives.paths
+@primitives.compiled
 @base.VersionedObjectRegistry.register
 class CellMapping(base.TimestampedObject, base.CellMapObject):
     """A cell.
@@ -94,7 +94,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
             values['database_connection'] = _filled(row, 'database_connection', base_url)
         if url.is_template(row['transport_url']):
             values['transport_url'] = _filled(row, 'transport_url', _base_transport_url(context))
-        return cls._hydrate(context, values)
+        return cls._loaded(context, values)
 
     @classmethod
     @base.remotable
@@ -126,7 +126,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         values = self._changes_for('create', _WRITABLE)
         check_urls(values, self.runtime)
         self._refresh(
-            self.from_row(self._context, db_api.cell_mapping_create(self._context, values))
+            self.from_row(self.obj_context, db_api.cell_mapping_create(self.obj_context, values))
         )
 
     @base.remotable
@@ -141,10 +141,10 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         check_urls(values, self.runtime)
         values.pop('uuid', None)
         if values:
-            row = db_api.cell_mapping_update(self._context, self.uuid, values)
+            row = db_api.cell_mapping_update(self.obj_context, self.uuid, values)
         else:
-            row = db_api.cell_mapping_get_by_uuid(self._context, self.uuid)
-        self._refresh(self.from_row(self._context, row))
+            row = db_api.cell_mapping_get_by_uuid(self.obj_context, self.uuid)
+        self._refresh(self.from_row(self.obj_context, row))
 
     @base.remotable
     def destroy(self) -> None:
@@ -153,11 +153,11 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         :raises: CellMappingNotFound; CellMappingInUse where mappings to it are left
         """
         self._require('destroy', ('uuid',))
-        db_api.cell_mapping_destroy(self._context, self.uuid)
+        db_api.cell_mapping_destroy(self.obj_context, self.uuid)
 
 
 @base.VersionedObjectRegistry.register
-class CellMappingList(base.ObjectListBase[CellMapping], base.CellMapObject):
+class CellMappingList(base.CellMapObjectList[CellMapping]):
     """Cells, in the order of their creation.
 
     A list method takes *limit*, the greatest number of cells (None: all), and *marker*,

@@ -17,6 +17,8 @@ from nova_cellmap import uuids
 
 # What the widest string columns hold.
 MAX_LENGTH = 255
+# What is made together has one time: so many are memoized.
+TIMES = 4096
 # A uuid as the tables spell it.
 UUID_FORM = uuids.FORM
 

@@ -8,7 +8,6 @@ from oslo_utils import versionutils
 from oslo_versionedobjects import fields as library_fields
 
 from nova_cellmap import exception
-from nova_cellmap import short_ways
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import arguments
@@ -16,6 +15,7 @@ from nova_cellmap.objects import base
 from nova_cellmap.objects import cell_mapping
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
+from nova_cellmap.objects import storage
 
 _WRITABLE = frozenset(
     {
@@ -29,24 +29,23 @@ _WRITABLE = frozenset(
 )
 # The two forms of one thing.
 _CELL_FIELDS = {'cell_uuid', 'cell_mapping'}
-# The attributes behind the fields; the properties take ten times as long.
-_CREATED_AT = f'{primitives.STORAGE}created_at'
-_UPDATED_AT = f'{primitives.STORAGE}updated_at'
-_ID = f'{primitives.STORAGE}id'
-_INSTANCE_UUID = f'{primitives.STORAGE}instance_uuid'
-_CELL_UUID = f'{primitives.STORAGE}cell_uuid'
-_CELL = f'{primitives.STORAGE}cell_mapping'
-_PROJECT_ID = f'{primitives.STORAGE}project_id'
-_USER_ID = f'{primitives.STORAGE}user_id'
-_UUID = f'{primitives.STORAGE}uuid'
+# Where the values of a row are stored.
+_CREATED_AT = storage.attribute('created_at')
+_UPDATED_AT = storage.attribute('updated_at')
+_ID = storage.attribute('id')
+_INSTANCE_UUID = storage.attribute('instance_uuid')
+_CELL_UUID = storage.attribute('cell_uuid')
+_CELL = storage.attribute('cell_mapping')
+_PROJECT_ID = storage.attribute('project_id')
+_USER_ID = storage.attribute('user_id')
+_QUEUED_FOR_DELETE = storage.attribute('queued_for_delete')
 _LOADED_CELL_UUID = '_loaded_cell_uuid'
-_QUEUED_FOR_DELETE = f'{primitives.STORAGE}queued_for_delete'
 
 # In a primitive, the cell that a change is from.
 _LOADED_CELL = f'{base.CellMapObject.OBJ_SERIAL_NAMESPACE}.loaded_cell'
 
 
-@primitives.paths
+@primitives.compiled
 @base.VersionedObjectRegistry.register
 class InstanceMapping(base.TimestampedObject, base.CellMapObject):
     """An instance, the cell it is in, and who owns it.
@@ -110,11 +109,9 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         cell: 'cell_mapping.CellMapping | None',
     ) -> Self:
         """The same of the columns, in the order of ``MAPPING_COLUMNS`` there."""
-        if not short_ways.are_on:
-            return cls._from_columns_by_library(context, columns, cell)
         # Written out: as a loop it takes twice as long, and a list has thousands.
         created_at, updated_at, number, uuid, cell_uuid, project_id, queued, user_id = columns
-        self = primitives.new(cls, context)
+        self = storage.new(cls, context)
         stored = vars(self)
         stored[_CREATED_AT] = base.as_utc(created_at)
         stored[_UPDATED_AT] = base.as_utc(updated_at)
@@ -144,25 +141,6 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         return self
 
     @classmethod
-    def _from_columns_by_library(
-        cls,
-        context: RequestContext,
-        columns: Sequence[Any],
-        cell: 'cell_mapping.CellMapping | None',
-    ) -> Self:
-        row = dict(zip(db_api.MAPPING_COLUMNS, columns, strict=True))
-        return cls.from_values(
-            context,
-            {
-                **row,
-                'created_at': base.as_utc(row['created_at']),
-                'updated_at': base.as_utc(row['updated_at']),
-                'cell_mapping': cell,
-                'queued_for_delete': bool(row['queued_for_delete']),
-            },
-        )
-
-    @classmethod
     @base.remotable
     def get_by_instance_uuid(cls, context: RequestContext, instance_uuid: str) -> Self:
         """The mapping of an instance, with its cell.
@@ -181,8 +159,8 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         :raises: InstanceMappingExists; CellMappingNotFound where its cell does not exist;
             ObjectActionError where ``instance_uuid`` or ``project_id`` is not set
         """
-        row = db_api.instance_mapping_create(self._context, self.values_for_create())
-        self._refresh(self._from_joined_row(self._context, row))
+        row = db_api.instance_mapping_create(self.obj_context, self.values_for_create())
+        self._refresh(self._from_joined_row(self.obj_context, row))
 
     @base.remotable
     def save(self) -> None:
@@ -205,11 +183,13 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
             expected = self._loaded_cell_uuid
         if values:
             row = db_api.instance_mapping_update(
-                self._context, self.instance_uuid, values, expected_cell_uuid=expected
+                self.obj_context, self.instance_uuid, values, expected_cell_uuid=expected
             )
         else:
-            row = db_api.instance_mapping_get_by_instance_uuid(self._context, self.instance_uuid)
-        self._refresh(self._from_joined_row(self._context, row))
+            row = db_api.instance_mapping_get_by_instance_uuid(
+                self.obj_context, self.instance_uuid
+            )
+        self._refresh(self._from_joined_row(self.obj_context, row))
 
     @base.remotable
     def destroy(self) -> None:
@@ -218,7 +198,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         :raises: InstanceMappingNotFound
         """
         self._require('destroy', ('instance_uuid',))
-        db_api.instance_mapping_destroy(self._context, self.instance_uuid)
+        db_api.instance_mapping_destroy(self.obj_context, self.instance_uuid)
 
     def values_for_create(self) -> dict[str, Any]:
         """What :func:`nova_cellmap.db.api.instance_mapping_create` takes.
@@ -226,7 +206,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         :raises: ObjectActionError where ``instance_uuid`` or ``project_id`` is not set, or
             the object is of a mapping that exists
         """
-        if _ID in vars(self):
+        if storage.is_set(self, 'id'):
             raise exception.ObjectActionError(
                 action='create', reason=f'instance {self.instance_uuid} is mapped already'
             )
@@ -235,12 +215,11 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
 
     def _values(self, action: str) -> dict[str, Any]:
         values = self._changes_for(action, _WRITABLE)
-        stored = vars(self)
-        values['instance_uuid'] = stored[_INSTANCE_UUID]
+        values['instance_uuid'] = storage.value(self, 'instance_uuid')
         if 'cell_mapping' in values:
             # The column is cell_uuid; the two agree.
             del values['cell_mapping']
-            values['cell_uuid'] = stored[_CELL_UUID]
+            values['cell_uuid'] = storage.value(self, 'cell_uuid')
         return values
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -250,17 +229,16 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         elif name == 'cell_uuid' and 'cell_mapping' in self:
             cell = self.cell_mapping
             if (None if cell is None else cell.uuid) != self.cell_uuid:
-                del self.cell_mapping
-                self._changed_fields.discard('cell_mapping')
+                storage.unset(self, 'cell_mapping')
 
     def obj_load_attr(self, attrname: str) -> None:
         if attrname != 'cell_mapping' or 'cell_uuid' not in self:
             super().obj_load_attr(attrname)
-        if self._context is None:
+        if self.obj_context is None:
             raise base.OrphanedObjectError(method='obj_load_attr', objtype=self.obj_name())
         cell = None
         if self.cell_uuid is not None:
-            cell = cell_mapping.CellMapping.get_by_uuid(self._context, self.cell_uuid)
+            cell = cell_mapping.CellMapping.get_by_uuid(self.obj_context, self.cell_uuid)
         super().__setattr__('cell_mapping', cell)
         self.obj_reset_changes(['cell_mapping'])
 
@@ -274,19 +252,17 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         self._note_loaded_cell()
 
     def _was_written(self, primitive: dict[str, Any]) -> None:
-        stored = vars(self)
-        loaded = stored.get(_LOADED_CELL_UUID, db_api.ANYTHING)
-        if loaded is not db_api.ANYTHING and _is_cell_changed(stored):
+        if self._loaded_cell_uuid is not db_api.ANYTHING and self._is_cell_changed():
             # What the change is from goes with it, as 'changes' does, so that a save on
             # the far side is the same compare-and-swap. Readers that know of none skip it.
-            primitive[_LOADED_CELL] = loaded
+            primitive[_LOADED_CELL] = self._loaded_cell_uuid
 
     def _was_read(self, primitive: dict[str, Any]) -> None:
         stored = vars(self)
         if _CELL in stored:
             # As where it is set: the cell tells its uuid.
             cell = stored[_CELL]
-            stored[_CELL_UUID] = None if cell is None else vars(cell).get(_UUID) or cell.uuid
+            stored[_CELL_UUID] = None if cell is None else storage.value(cell, 'uuid') or cell.uuid
         if _LOADED_CELL in primitive:
             stored[_LOADED_CELL_UUID] = primitive[_LOADED_CELL]
         elif _ID in stored:
@@ -294,8 +270,11 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
 
     def _note_loaded_cell(self) -> None:
         stored = vars(self)
-        if _CELL_UUID in stored and not _is_cell_changed(stored):
+        if _CELL_UUID in stored and not self._is_cell_changed():
             stored[_LOADED_CELL_UUID] = stored[_CELL_UUID]
+
+    def _is_cell_changed(self) -> bool:
+        return not _CELL_FIELDS.isdisjoint(storage.changed(self))
 
     @classmethod
     def _from_joined_row(cls, context: RequestContext, row: db_api.Row) -> Self:
@@ -303,7 +282,3 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         if cell is not None:
             cell = cell_mapping.CellMapping.from_row(context, cell)
         return cls.from_row(context, row, cell)
-
-
-def _is_cell_changed(stored: dict[str, Any]) -> bool:
-    return not _CELL_FIELDS.isdisjoint(stored.get('_changed_fields', ()))

@@ -11,9 +11,10 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import arguments
 from nova_cellmap.objects import base
-from nova_cellmap.objects import cell_mapping
+from nova_cellmap.objects import primitives
 from nova_cellmap.objects import remote
 from nova_cellmap.objects import wire
+from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.instance_mapping import InstanceMapping
 
 
@@ -27,7 +28,7 @@ def _mappings(name: str, value: Any) -> Iterator[InstanceMapping]:
 
 
 @base.VersionedObjectRegistry.register
-class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObject):
+class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
     """Mappings, in the order of their creation.
 
     A list method takes *limit*, the greatest number of mappings (None: all), and
@@ -64,22 +65,30 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
             packed = wire.pack(self.objects)
         if packed is None:
             return super().obj_to_primitive(target_version, version_manifest)
-        return {
-            self._obj_primitive_key('name'): self.obj_name(),
-            self._obj_primitive_key('namespace'): self.OBJ_PROJECT_NAMESPACE,
-            self._obj_primitive_key('version'): self.VERSION,
-            self._obj_primitive_key('data'): packed,
-        }
+        return primitives.primitive_of(self, packed)
 
     @classmethod
-    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
-        data = cls._obj_primitive_field(primitive, 'data')
+    def _from_own_form(cls, context: Any, version: str, data: Any) -> Self | None:
         if 'rows' not in data:
-            return super()._obj_from_primitive(context, objver, primitive)
-        members: Any = base.VersionedObjectRegistry.obj_classes()[InstanceMapping.obj_name()][0]
-        version = cls.child_versions.get(objver)
-        self = cls._of(context, wire.unpack(context, data, members, version))
-        self.VERSION = objver
+            return None
+        cells = [CellMapping.obj_from_primitive(cell, context) for cell in data['cells']]
+        # Whatever class is registered for the name now.
+        member: Any = base.VersionedObjectRegistry.obj_classes()[InstanceMapping.obj_name()][0]
+        has_columns = wire.names(data, member) == set(db_api.MAPPING_COLUMNS)
+        member_version = cls.child_versions.get(version, member.VERSION)
+        members = []
+        for place, values in wire.unpack(data, member):
+            cell = None if place is None else cells[place]
+            values['cell_uuid'] = None if cell is None else cell.uuid
+            if has_columns:
+                mapping = member.from_row(context, values, cell)
+            else:
+                mapping = member.from_values(context, {**values, 'cell_mapping': cell})
+            if member_version != member.VERSION:
+                mapping.VERSION = member_version
+            members.append(mapping)
+        self = cls._of(context, members)
+        self.VERSION = version
         return self
 
     @classmethod
@@ -274,7 +283,7 @@ class InstanceMappingList(base.ObjectListBase[InstanceMapping], base.CellMapObje
     @classmethod
     def _from_listed(cls, context: RequestContext, listed: db_api.Listed) -> Self:
         cells = {
-            uuid: None if row is None else cell_mapping.CellMapping.from_row(context, row)
+            uuid: None if row is None else CellMapping.from_row(context, row)
             for uuid, row in listed.cells.items()
         }
         make = InstanceMapping.from_columns
@@ -287,5 +296,5 @@ def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> 
     wanted = {InstanceMappingList.obj_name(): target_version, **(manifest or {})}
     return all(
         wanted.get(cls.obj_name()) in (None, cls.VERSION)
-        for cls in (InstanceMappingList, InstanceMapping, cell_mapping.CellMapping)
+        for cls in (InstanceMappingList, InstanceMapping, CellMapping)
     )

@@ -12,153 +12,134 @@ cells with the cells' passwords as often. As rows they are a tenth of that:
     for each mapping its id, instance_uuid, the positions of its cell (None: in no cell)
     and its owner, queued_for_delete, created_at and updated_at (seconds since 1970);
 ``columns``
-    the names of what each row has besides. That is what mappings have since: it finds its
-    place here by itself, and so do lists of before, which lack it, and of later, which have
-    what is not known here.
+    the names of what each row has besides. That is the fields that mappings got later: a new one
+    finds its place here by itself, and so do lists of earlier releases, which lack it, and of
+    later ones, which have what is not known here.
 
 A list that this cannot say, since a mapping has changes or fields that are not set,
 travels object by object.
+
+Nothing here knows a class: whoever unpacks makes objects of the values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import datetime
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from oslo_versionedobjects import base
 from oslo_versionedobjects import fields as library_fields
 
-from nova_cellmap.db import api as db_api
-from nova_cellmap.objects import primitives
-
-if TYPE_CHECKING:
-    from nova_cellmap.context import RequestContext
-    from nova_cellmap.objects.cell_mapping import CellMapping
-    from nova_cellmap.objects.instance_mapping import InstanceMapping
+from nova_cellmap.objects import storage
 
 # What each row has had from the first: released readers count on these, in this order.
 _FIRST = ('id', 'instance_uuid', 'cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
 _TIMES = ('created_at', 'updated_at')
-# The attributes behind the fields that are set then; the properties take ten times as long.
-_ATTRIBUTES = frozenset(
-    primitives.STORAGE + name for name in (*_FIRST, *_TIMES, 'cell_mapping') if name != 'user_id'
-)
+_USER_ID = storage.attribute('user_id')
+_first = storage.getter(*(name for name in _FIRST if name != 'user_id'), *_TIMES, 'cell_mapping')
 
 
-def pack(mappings: 'Sequence[InstanceMapping]') -> dict[str, Any] | None:
+def pack(mappings: Sequence[base.VersionedObject]) -> dict[str, Any] | None:
     """The mappings as rows, or None where rows cannot say what they are."""
-    cells: dict[int, int | None] = {}
-    sent: list[dict[str, Any]] = []
+    cls: Any = type(mappings[0]) if mappings else None
+    later = _later_fields(cls) if mappings else {}
+    if later is None:
+        return None
+    places: dict[int, int | None] = {}
+    cells: list[dict[str, Any]] = []
     owners: dict[tuple[str, str | None], int] = {}
     rows: list[list[Any]] = []
-    # Any: its hash is a class', and mypy takes it for the object's.
-    cls: Any = type(mappings[0]) if mappings else None
-    columns = _columns(cls) if mappings else {}
-    if columns is None:
-        return None
     for mapping in mappings:
-        fields = vars(mapping)
-        if fields.get('_changed_fields') or not fields.keys() >= _ATTRIBUTES:
+        stored = vars(mapping)
+        if storage.changed(mapping):
             return None
-        times = [_seconds(fields['_obj_created_at']), _seconds(fields['_obj_updated_at'])]
-        if -1 in times:
+        try:
+            number, uuid, _, project_id, queued, *times, cell = _first(stored)
+        except KeyError:
             return None
-        cell = fields['_obj_cell_mapping']
-        if id(cell) not in cells:
+        created, updated = map(_seconds, times)
+        if created == _UNSAYABLE or updated == _UNSAYABLE:
+            return None
+        if id(cell) not in places:
             if cell is not None and cell.obj_what_changed():
                 return None
-            cells[id(cell)] = None if cell is None else _position(sent, cell)
-        owner = (fields['_obj_project_id'], fields.get('_obj_user_id'))
-        rows.append(
-            [
-                fields['_obj_id'],
-                fields['_obj_instance_uuid'],
-                cells[id(cell)],
-                owners.setdefault(owner, len(owners)),
-                int(fields['_obj_queued_for_delete']),
-                *times,
-            ]
-        )
-        for name, field in columns.items():
-            if not mapping.obj_attr_is_set(name) and field.nullable:
+            places[id(cell)] = None if cell is None else _place(cells, cell)
+        owner = owners.setdefault((project_id, stored.get(_USER_ID)), len(owners))
+        row = [number, uuid, places[id(cell)], owner, int(queued), created, updated]
+        for name, field in later.items():
+            value = storage.value(mapping, name)
+            if value is None and field.nullable and not storage.is_set(mapping, name):
                 return None
-            value = fields.get(primitives.STORAGE + name)
-            rows[-1].append(None if value is None else field.to_primitive(mapping, name, value))
-    packed = {'cells': sent, 'owners': [list(owner) for owner in owners], 'rows': rows}
-    return {**packed, 'columns': list(columns)} if columns else packed
+            row.append(None if value is None else field.to_primitive(mapping, name, value))
+        rows.append(row)
+    packed = {'cells': cells, 'owners': [list(owner) for owner in owners], 'rows': rows}
+    return {**packed, 'columns': list(later)} if later else packed
 
 
-def unpack(
-    context: 'RequestContext',
-    packed: dict[str, Any],
-    cls: Any,
-    version: str | None,
-) -> 'list[InstanceMapping]':
-    """The mappings that :func:`pack` made rows of; those of one cell share its object.
+def unpack(packed: dict[str, Any], cls: Any) -> Iterator[tuple[int | None, dict[str, Any]]]:
+    """The rows that :func:`pack` made.
 
-    :param cls: what to make of them
-    :param version: the version that they had where they were packed; None: that of *cls*
+    :param cls: what is made of them
+    :returns: of each the position of its cell in ``packed['cells']`` (None: in no cell), and the
+        values of the fields of *cls* that it has, but for ``cell_uuid`` and ``cell_mapping``
     """
-    from nova_cellmap.objects.cell_mapping import CellMapping
-
-    cells = [CellMapping.obj_from_primitive(cell, context) for cell in packed['cells']]
     owners = packed['owners']
-    came: list[str] = packed.get('columns', [])
-    later = _columns(cls) or {}
-    # All that a row of the database has: the usual case, and the short way.
-    is_whole = not came and not later
-    mappings = []
-    for number, uuid, cell_place, owner, queued, created, updated, *more in packed['rows']:
+    came = packed.get('columns', [])
+    known = names(packed, cls)
+    for number, uuid, place, owner, queued, created, updated, *more in packed['rows']:
         project_id, user_id = owners[owner]
-        cell = None if cell_place is None else cells[cell_place]
         values = {
             'id': number,
             'instance_uuid': uuid,
-            'cell_uuid': None if cell is None else cell.uuid,
             'project_id': project_id,
             'user_id': user_id,
             'queued_for_delete': queued,
             'created_at': _time(created),
             'updated_at': _time(updated),
         }
-        if is_whole:
-            mapping = cls.from_columns(context, db_api.columns_of(values), cell)
-        else:
+        if came:
             for name, value in zip(came, more, strict=True):
-                if name in later:
-                    values[name] = _read(later[name], name, value)
-            mapping = cls.from_values(context, {**values, 'cell_mapping': cell})
-        if version is not None and version != cls.VERSION:
-            mapping.VERSION = version
-        mappings.append(mapping)
-    return mappings
+                if name in known:
+                    values[name] = _value(cls.fields[name], name, value)
+        yield place, values
 
 
+def names(packed: dict[str, Any], cls: Any) -> set[str]:
+    """The fields of *cls* that a row has, but for ``cell_mapping``."""
+    later = (_later_fields(cls) or {}).keys()
+    return {*_FIRST, *_TIMES, *(later & packed.get('columns', ()))}
+
+
+# Classes are Any: mypy takes the hash of one for that of its objects.
 @functools.cache
-def _columns(cls: Any) -> dict[str, Any] | None:
-    """The fields that mappings have since; None where rows have no place for one."""
-    known = {*_FIRST, *_TIMES, 'cell_mapping'}
-    since = {name: field for name, field in cls.fields.items() if name not in known}
+def _later_fields(cls: Any) -> dict[str, Any] | None:
+    """The fields that mappings got later; None where rows have no place for one."""
+    first = {*_FIRST, *_TIMES, 'cell_mapping'}
+    later = {name: field for name, field in cls.fields.items() if name not in first}
     # An object in an object has a version, and a context.
-    holds = (library_fields.ObjectField, library_fields.ListOfObjectsField)
-    return None if any(isinstance(field, holds) for field in since.values()) else since
+    objects = (library_fields.ObjectField, library_fields.ListOfObjectsField)
+    return None if any(isinstance(field, objects) for field in later.values()) else later
 
 
-def _read(field: Any, name: str, value: Any) -> Any:
-    return None if value is None else field.from_primitive(None, name, value)
+def _value(field: Any, name: str, primitive: Any) -> Any:
+    return None if primitive is None else field.from_primitive(None, name, primitive)
 
 
-def _position(sent: list[dict[str, Any]], cell: 'CellMapping') -> int:
+def _place(cells: list[dict[str, Any]], cell: base.VersionedObject) -> int:
     primitive = cell.obj_to_primitive()
-    if primitive not in sent:
-        sent.append(primitive)
-    return sent.index(primitive)
+    if primitive not in cells:
+        cells.append(primitive)
+    return cells.index(primitive)
+
+
+_UNSAYABLE = -1
 
 
 def _seconds(time: datetime.datetime | None) -> int | None:
-    """Since 1970; -1 where that cannot be said in whole seconds."""
+    """Since 1970; ``_UNSAYABLE`` where they are not whole."""
     if time is None:
         return None
-    return -1 if time.microsecond else int(time.timestamp())
+    return _UNSAYABLE if time.microsecond else int(time.timestamp())
 
 
 def _time(seconds: int | None) -> datetime.datetime | None:

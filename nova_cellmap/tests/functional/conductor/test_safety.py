@@ -88,7 +88,7 @@ class MethodsSqlite(_Case):
     def test_no_other_method_of_a_class_is_called(self) -> None:
         for name in (
             '_from_joined_row',
-            '_hydrate',
+            '_loaded',
             '__init__',
             '__class__',
             '__subclasses__',

@@ -19,6 +19,7 @@ from nova_cellmap.db import engine
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
+from nova_cellmap.objects import storage
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import samples
 from nova_cellmap.tests import stock_paths
@@ -230,7 +231,7 @@ class Primitives(tests_base.TestCase):
         cell._changed_fields.add('of a later release')
         zone = datetime.timezone(datetime.timedelta(hours=2))
         for time in (datetime.datetime(2026, 1, 1), datetime.datetime(2026, 1, 1, tzinfo=zone)):
-            vars(cell)[f'{primitives.STORAGE}created_at'] = time
+            vars(cell)[storage.attribute('created_at')] = time
             self.assertEqual(by_library(cell.obj_to_primitive), outcome(cell.obj_to_primitive))
         self.assertEqual({'name'}, cell.obj_what_changed())
 
@@ -271,11 +272,12 @@ class Small(tests_base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        primitives.paths(base.VersionedObjectRegistry.register(_OfOneField))
+        primitives.compiled(base.VersionedObjectRegistry.register(_OfOneField))
         classes = library.VersionedObjectRegistry.obj_classes()
         self.addCleanup(classes.pop, _OfOneField.obj_name())
+        self.addCleanup(primitives.layouts.pop, _OfOneField)
 
-    def test_it_goes_the_short_ways_as_others_do(self) -> None:
+    def test_it_is_converted_as_others_are(self) -> None:
         for values in ({'name': 'xyz'}, {'name': 'x'}, {'name': None}, {}):
             obj = _OfOneField(**values)
             primitive = obj.obj_to_primitive()
@@ -314,7 +316,7 @@ class LibraryNames(tests_base.TestCase):
     """The private names of the library that the short ways use."""
 
     def test_a_field_is_kept_behind_its_prefix(self) -> None:
-        self.assertEqual('x', vars(objects.CellMapping(name='x'))[f'{primitives.STORAGE}name'])
+        self.assertEqual('x', vars(objects.CellMapping(name='x'))[storage.attribute('name')])
 
     def test_an_object_with_no_field_set_holds_nothing_else(self) -> None:
         for cls in (objects.CellMapping, objects.InstanceMapping):
@@ -325,9 +327,6 @@ class LibraryNames(tests_base.TestCase):
     def test_the_library_makes_objects_by_the_method_that_is_overridden(self) -> None:
         for name in ('_obj_from_primitive', '_obj_primitive_key'):
             self.assertTrue(callable(getattr(library.VersionedObject, name)))
-
-    def test_the_registry_is_what_the_library_says_it_is(self) -> None:
-        self.assertIs(library.VersionedObjectRegistry.obj_classes(), primitives._registered())
 
     def test_all_can_be_left_to_the_library(self) -> None:
         def refuse(*_: Any) -> None:

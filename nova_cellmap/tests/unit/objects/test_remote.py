@@ -27,7 +27,7 @@ class TestDeclarations(tests_base.TestCase):
             marker = remote.marker_of(method)
             self.assertEqual('marker' in parameters, marker is not None, name)
             self.assertEqual('limit' in parameters, marker is not None, name)
-            if issubclass(cls, base.ObjectListBase) and name.split('.')[-1].startswith('get_'):
+            if issubclass(cls, base.CellMapObjectList) and name.split('.')[-1].startswith('get_'):
                 answers_list = 'count' not in name
                 self.assertEqual(answers_list, marker is not None, name)
             if marker is not None:
