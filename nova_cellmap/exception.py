@@ -226,6 +226,18 @@ class CellCannotBeAsked(CellUnreachable):
     )
 
 
+class PurgeRefused(CellError):
+    """Most of what an audit would remove may be mappings of instances that are elsewhere."""
+
+    msg_fmt = (
+        'The database of cell {cell} has no instances at all, not even deleted ones, while more '
+        'than {few} mappings to it are not queued for delete: it may be a new one, or another '
+        'one. Nothing was changed. Correct its database_connection with update_cell; or, where '
+        'its instances are gone for good, remove the cell with its mappings: '
+        'delete_cell --unasked.'
+    )
+
+
 class Cell0CannotBeDisabled(CellError):
     msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
 

@@ -8,6 +8,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from nova_cellmap import exception
 from nova_cellmap import private_files
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
@@ -46,9 +47,11 @@ class Audit(base.Lister):
         0: 'the mapping is true, or is now',
         1: 'problems are left',
         2: 'a cell could not be read; of the others, problems may be left as well',
+        3: 'a cell is empty and many mappings name it: --purge was refused, nothing was changed',
         base.Status.NO_INPUT: 'there is no such cell',
         base.Status.USAGE: 'a number is not a positive one, or the summary has no place',
     }
+    statuses = {exception.PurgeRefused: 3}
     tells_database = True
     columns = ('instance_uuid', 'problem', 'cell_uuid', 'detail')
 

@@ -22,6 +22,7 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.upkeep import apart
+from nova_cellmap.upkeep import empty_cells
 from nova_cellmap.upkeep import streams
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Kind
@@ -117,12 +118,16 @@ class Audit:
         A cell that cannot be read is noted in ``errors``, and from there on no mapping is
         called orphaned.
 
+        :raises: PurgeRefused, before anything is changed, where *purge* was given and a cell
+            that many mappings name has no instances at all
         :param on_batch: called after each batch with the part of all uuids that is done, 0 to 1
         """
         with contextlib.ExitStack() as stack:
             self._stack = stack
             for cell in self._cells.values():
                 self._open(cell)
+            if self._purge:
+                empty_cells.check(self._context, list(self._readers.values()))
             size = min(self._batch_size, _MOST_SUSPECTS)
             suspects: list[str] = []
             for found in self._compare(on_batch):

@@ -20,6 +20,7 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.objects.instance_mapping_list import InstanceMappingList
+from nova_cellmap.upkeep import empty_cells
 
 LOG = logging.getLogger(__name__)
 
@@ -217,24 +218,12 @@ def _check_no_live_instances(context: RequestContext, cell: CellMapping) -> None
         instances = Instances(reader, cell)
         if instances.has_live():
             raise exception.CellHasInstances(cell=cell.identity)
-        if instances.is_empty() and _has_live_mappings(context, cell):
+        if instances.is_empty() and empty_cells.has_more_mappings(context, cell, than=0):
             raise exception.NotACellDatabase(
                 cell=cell.identity,
                 reason='it has no instances at all, not even deleted ones, while mappings to it '
                 'are not queued for delete: it may be a new one, or another one',
             )
-
-
-def _has_live_mappings(context: RequestContext, cell: CellMapping) -> bool:
-    """Whether any mapping to a cell is not queued for delete."""
-    marker = None
-    while page := InstanceMappingList.get_by_cell_uuid(
-        context, cell.uuid, limit=_BATCH, marker=marker
-    ).objects:
-        if not all(mapping.queued_for_delete for mapping in page):
-            return True
-        marker = page[-1].instance_uuid
-    return False
 
 
 def _remove_mappings(context: RequestContext, cell: CellMapping) -> Iterator[int]:

@@ -119,6 +119,10 @@ class CellReader:
         """The rows of some instances, hidden ones too."""
         return self._thread.submit(self._of, uuids)
 
+    def is_empty(self) -> 'futures.Future[bool]':
+        """Whether there are no rows at all, not even of deleted instances."""
+        return self._thread.submit(lambda: self._instances.is_empty())
+
     def close(self) -> None:
         self._thread.submit(self._reader.close)
         self._thread.shutdown()

@@ -14,6 +14,7 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
+from nova_cellmap.upkeep import empty_cells
 
 _PROBLEMS = {
     'missing',
@@ -107,6 +108,31 @@ class Audit(_Case):
         self.assertEqual([], outcome.json)
         self.assertIn('not read', outcome.err)
         self.assertIn('(dead) cannot be read', ' '.join(outcome.err.split()))
+
+    def test_3_where_an_empty_cell_would_be_purged(self) -> None:
+        self.add(project_id='theirs')
+        mapped = {
+            self.make_mapping(cell_uuid=self.cell2.uuid).instance_uuid
+            for _ in range(empty_cells.FEW + 1)
+        }
+        before = self.mapped()
+        outcome = self.call(*self.command, '--repair', '--purge', '-f', 'json')
+        self.assert_ends(3, outcome)
+        self.assertEqual('', outcome.out)
+        for said in ('cell2', 'Nothing was changed', 'update_cell', 'delete_cell --unasked'):
+            self.assertIn(said, outcome.err)
+        self.assertEqual(before, self.mapped())
+        # Who only looks is told of them, and what is queued for delete may go.
+        rows = self.audit(1)
+        self.assertLessEqual(mapped, {row['instance_uuid'] for row in rows})
+        for uuid in list(mapped)[:2]:
+            self.execute(
+                own.instance_mapping.update()
+                .where(own.instance_mapping.c.instance_uuid == uuid)
+                .values(queued_for_delete=True)
+            )
+        self.audit(1, '--purge')
+        self.assertEqual(set(), mapped & self.mapped().keys())
 
     def test_of_one_cell_by_its_name(self) -> None:
         self.break_all()
