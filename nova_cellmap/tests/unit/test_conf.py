@@ -8,8 +8,6 @@ import sys
 
 import fixtures
 from oslo_config import cfg
-from oslo_config import generator
-from oslo_db import options as oslo_db_options
 
 import nova_cellmap
 from nova_cellmap import conf
@@ -19,14 +17,6 @@ from nova_cellmap.tests import base
 
 
 class Conf(base.TestCase):
-    def test_with_nothing_set_it_is_a_sqlite_file_in_the_state_path(self) -> None:
-        made = conf.new(args=[], config_files=[])
-        self.assertEqual('sqlite:///./nova_cellmap.sqlite', made.api_database.connection)
-        made.set_override('state_path', '/var/lib/nova_cellmap')
-        self.assertEqual(
-            'sqlite:////var/lib/nova_cellmap/nova_cellmap.sqlite', made.api_database.connection
-        )
-
     def test_files_are_read_and_later_ones_win(self) -> None:
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         for name, value in (('one', 'sqlite:///1'), ('two', 'sqlite:///2')):
@@ -50,11 +40,6 @@ class Conf(base.TestCase):
         theirs([])
         self.assertIsNone(theirs.database.connection)
 
-    def test_the_options_of_oslo_db_are_not_changed_for_others(self) -> None:
-        shared = {opt.name: opt for opt in oslo_db_options.database_opts}
-        self.assertIsNone(shared['connection'].default)
-        self.assertEqual(10, shared['max_retries'].default)
-
     def test_urls_are_secret(self) -> None:
         made = conf.new(args=[], config_files=[])
         made.set_override('connection', 'mysql://u:hush@h/d', group='api_database')
@@ -65,16 +50,6 @@ class Conf(base.TestCase):
         made.log_opt_values(logger, logging.INFO)
         self.assertIn('api_database.connection', handler.output)
         self.assertNotIn('hush', handler.output)
-
-    def test_a_sample_can_be_generated(self) -> None:
-        sample = cfg.ConfigOpts()
-        generator.register_cli_opts(sample)
-        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path) / 'sample'
-        sample(['--namespace', 'nova_cellmap', '--output-file', str(path)])
-        generator.generate(sample)
-        text = path.read_text()
-        for expected in ('[DEFAULT]', 'state_path', '[api_database]', '[database]', '#connection'):
-            self.assertIn(expected, text)
 
 
 class Binding(base.TestCase):
