@@ -79,7 +79,8 @@ instances = sa.Table(
     **MYSQL,
 )
 
-_BATCH = 5000
+# So many rows are one transaction.
+BATCH = 5000
 _START = datetime.datetime(2026, 1, 1)
 _STATES = ('active',) * 7 + ('building', 'stopped', 'error', 'shelved_offloaded')
 
@@ -104,7 +105,7 @@ def fill(
     :param deleted: which part of them is deleted; *soft_deleted* and *hidden* likewise
     """
     rows = _rows(count, seed, projects, deleted, soft_deleted, hidden)
-    while batch := list(itertools.islice(rows, _BATCH)):
+    while batch := list(itertools.islice(rows, BATCH)):
         with engine.begin() as connection:
             connection.execute(instances.insert(), batch)
 
