@@ -226,7 +226,8 @@ class _Writing:
         self._is_direct = is_direct
         self._connection: sa.Connection | None = None
         self._is_untouched = True
-        self._is_lost = False
+        # What has taken back all that was written before it.
+        self._end: BaseException | None = None
 
     @property
     def own(self) -> 'Connected':
@@ -267,8 +268,8 @@ class _Writing:
             except errors.DRIVER as error:
                 if self._is_untouched:
                     self.close()
-                elif errors.kind_of(error) is Kind.LOST:
-                    self._is_lost = True
+                elif self._end is None and self._is_end(error):
+                    self._end = error
                 raise
 
         try:
@@ -276,12 +277,20 @@ class _Writing:
         finally:
             self._is_untouched = False
 
+    def _is_end(self, error: BaseException) -> bool:
+        """Whether nothing may be left of what was written before, whoever catches the error.
+
+        MySQL takes all of a transaction back that has met a deadlock, and begins another.
+        """
+        kind = errors.kind_of(error)
+        return kind is Kind.LOST or (kind is Kind.LOCKED and not _has_savepoints())
+
     def _savepoint(self) -> contextlib.AbstractContextManager[Any]:
         """A block that PostgreSQL takes back alone where it fails.
 
         Else it would take back all of the transaction, at a commit that says nothing of it.
         """
-        if engine.writer_engine().dialect.name != 'postgresql':
+        if not _has_savepoints():
             return contextlib.nullcontext()
         return self.connection.begin_nested()
 
@@ -289,8 +298,8 @@ class _Writing:
         """:raises: one of ``errors.DRIVER``; ``noted.is_committing`` tells what it says"""
         if self._connection is None:
             return
-        if self._is_lost:
-            raise errors.as_driver_error(sa.exc.DisconnectionError('the connection was lost'))
+        if self._end is not None:
+            raise self._end
         self.noted.is_committing = True
         try:
             self._connection.commit()
@@ -304,6 +313,11 @@ class _Writing:
         connection, self._connection = self._connection, None
         if connection is not None:
             _close(connection)
+
+
+def _has_savepoints() -> bool:
+    """Whether each call of a block that writes is in a savepoint."""
+    return engine.writer_engine().dialect.name == 'postgresql'
 
 
 def _close(connection: sa.Connection) -> None:

@@ -28,12 +28,23 @@ class Mode(enum.Enum):
     HOLE_AT_COMMIT = 'hole at commit'
     # A COMMIT gets there and is made, and nothing is answered.
     HOLE_COMMITTED = 'hole committed'
+    # A COMMIT is answered with MySQL's error of a deadlock, and nothing is made: as a node of
+    # Galera does whose cluster has certified another's change first.
+    DEADLOCK_AT_COMMIT = 'deadlock at commit'
 
 
-_AT_COMMIT = (Mode.CUT_COMMIT, Mode.CUT_COMMITTED, Mode.HOLE_AT_COMMIT, Mode.HOLE_COMMITTED)
+_AT_COMMIT = (
+    Mode.CUT_COMMIT,
+    Mode.CUT_COMMITTED,
+    Mode.HOLE_AT_COMMIT,
+    Mode.HOLE_COMMITTED,
+    Mode.DEADLOCK_AT_COMMIT,
+)
 # What is seen of a COMMIT on its way, where nothing is encrypted: in MySQL's and PostgreSQL's
 # protocols.
 _COMMITS = (b'\x07\x00\x00\x00\x03COMMIT', b'Q\x00\x00\x00\x0bCOMMIT\x00')
+_ROLLBACK = b'\x09\x00\x00\x00\x03ROLLBACK'
+_DEADLOCK = b'\x0f\x00\x00\x01\xff' + (1213).to_bytes(2, 'little') + b'#40001Deadlock'
 _MOST = 65536
 
 
@@ -185,6 +196,8 @@ class _Link:
             self._at_commit = self._proxy.mode_at_commit()
         if self._at_commit is Mode.CUT_COMMIT:
             self.close()
+        elif self._at_commit is Mode.DEADLOCK_AT_COMMIT:
+            server.sendall(_ROLLBACK)
         elif self._at_commit is not Mode.HOLE_AT_COMMIT:
             server.sendall(data)
 
@@ -192,6 +205,9 @@ class _Link:
         if self._at_commit is Mode.CUT_COMMITTED:
             self.close()
             return
+        if self._at_commit is Mode.DEADLOCK_AT_COMMIT:
+            # In place of that to the ROLLBACK.
+            self._at_commit, data = Mode.PASS, _DEADLOCK
         if self._at_commit in (Mode.HOLE_AT_COMMIT, Mode.HOLE_COMMITTED):
             return
         limit = self._proxy.hole_after

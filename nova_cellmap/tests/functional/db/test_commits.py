@@ -2,8 +2,10 @@
 """Commits whose answer is lost: what was made is said to be, and what was not is made."""
 
 from collections.abc import Callable, Iterator
+from concurrent import futures
 import contextlib
 import functools
+import time
 import types
 from typing import Any
 from unittest import mock
@@ -396,6 +398,111 @@ class _Blocks(_Case):
             InstanceMapping.get_by_instance_uuid(self.context, uuid)
             self.proxy.cut()
             self.assertEqual(1, len(self.found(uuid)))
+
+
+class _Deadlocks(_Case):
+    """Others hold what this wants, and want what this holds."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first = self.make_mapping().instance_uuid
+        # The database gives up who has changed less.
+        self.others = [self.make_mapping().instance_uuid for _ in range(20)]
+
+    @contextlib.contextmanager
+    def somebody(self) -> Iterator[Callable[[], None]]:
+        """A transaction of all others, which on being called wants the first one as well."""
+        change = _mappings.update().values(user_id='somebody')
+        beside = sa.create_engine(self.database.url)
+        self.addCleanup(beside.dispose)
+        with futures.ThreadPoolExecutor(1) as pool, beside.connect() as connection:
+            connection.execute(change.where(_mappings.c.instance_uuid.in_(self.others)))
+            where = _mappings.c.instance_uuid == self.first
+
+            def want() -> None:
+                pool.submit(connection.execute, change.where(where))
+                # Longer than PostgreSQL waits before it looks for a deadlock: it is then the
+                # other one that finds it, and gives up.
+                time.sleep(1.5)
+
+            yield want
+            # Not before it has it, or has given up.
+            pool.shutdown()
+
+    def deadlock(self, want: Callable[[], None], uuid: str) -> None:
+        """In a block: create a mapping, and meet the other's transaction."""
+        self.make_mapping(instance_uuid=uuid)
+        api.instance_mapping_update(self.context, self.first, {'user_id': 'mine'})
+        want()
+        api.instance_mapping_update(self.context, self.others[0], {'user_id': 'mine'})
+
+    def test_in_a_block(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.deadlock(want, uuid)
+
+        with self.somebody() as want:
+            self.assertRaises(exception.DatabaseBusy, work)
+        self.assertEqual(['user'], [row['user_id'] for row in self.found(uuid, self.first)])
+
+    def test_that_is_not_minded_in_a_block(self) -> None:
+        uuid, last = base.new_uuid(), base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.assertRaises(exception.DatabaseBusy, self.deadlock, want, uuid)
+                self.make_mapping(instance_uuid=last)
+
+        with self.somebody() as want:
+            if self.keeps_the_rest:
+                work()
+            else:
+                self.assertRaises(exception.DatabaseBusy, work)
+        # All or nothing: never what came after it alone.
+        self.assertEqual(2 if self.keeps_the_rest else 0, len(self.found(uuid, last)))
+
+    keeps_the_rest: bool
+
+
+class DeadlocksPostgresql(_Deadlocks):
+    kind = 'postgresql'
+    keeps_the_rest = True
+
+
+class DeadlocksMariadb(_Deadlocks):
+    kind = 'mariadb'
+    keeps_the_rest = False
+
+    def test_at_a_commit(self) -> None:
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
+        commits = self.proxy.commits
+        mapping = self.make_mapping()
+        self.assertEqual(commits + 2, self.proxy.commits)
+        [row] = self.found(mapping.instance_uuid)
+        self.assertEqual(mapping.id, row['id'])
+
+    def test_at_every_commit(self) -> None:
+        self.use_proxy(db_max_retries=2)
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT)
+        uuid = base.new_uuid()
+        self.assertRaises(exception.DatabaseBusy, self.make_mapping, instance_uuid=uuid)
+        self.assertEqual([], self.found(uuid))
+
+    def test_at_the_commit_of_a_block(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.make_mapping(instance_uuid=uuid)
+
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
+        self.assertRaises(exception.DatabaseBusy, work)
+        self.assertEqual([], self.found(uuid))
+
+
+del _Deadlocks
 
 
 class Conducted(_Case):
