@@ -68,8 +68,18 @@ class CellMappingExists(CellMapError):
     msg_fmt = 'A cell with {what} {value} is mapped already.'
 
 
+class CellNameNotUnique(CellMapError):
+    """Nova's own schema lets several cells have one name."""
+
+    msg_fmt = 'Several cells have the name {name}: {cells}. Say which by its uuid.'
+
+
 class CellMappingInUse(CellMapError):
     msg_fmt = 'Cell {uuid} still has instance mappings: remove or move them first.'
+
+
+class CellHasHosts(CellMappingInUse):
+    msg_fmt = 'Nova has mapped hosts to cell {uuid}: `nova-manage cell_v2 delete_host` first.'
 
 
 class InstanceMappingConflict(CellMapError):
@@ -127,6 +137,22 @@ class SchemaMissing(DatabaseError):
     msg_fmt = (
         'The mapping database, {database}, lacks tables or columns that this release needs: '
         'run `nova-cellmap-manage db sync`.'
+    )
+
+
+class SchemaAmbiguous(DatabaseError):
+    msg_fmt = (
+        "The mapping database, {database}, has both our own tables and Nova's: set [api_database] "
+        'schema to own or to nova, or connection to the database that is meant.'
+    )
+
+
+class SchemaTooOld(DatabaseError):
+    """Nova's tables can be read, but have no place for what would be written."""
+
+    msg_fmt = (
+        'The mapping database, {database}, is of a release of Nova before {columns}: it can only '
+        'be read. Upgrade Nova, and run its `nova-manage api_db sync`.'
     )
 
 

@@ -17,6 +17,7 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.schemas.schema import NO_CELL
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import writes
@@ -191,9 +192,12 @@ def _insert(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int
     now = columns.now()
     for row in rows:
         row['created_at'] = row.get('created_at') or now
-    returning = (mappings.c.instance_uuid, mappings.c.id) if with_ids else ()
+    stored = context.schema.stored_mapping
+    returning = (stored.c.instance_uuid, stored.c.id) if with_ids else ()
     try:
-        returned = bulk_insert.insert(context.connection, mappings, rows, returning)
+        returned = bulk_insert.insert(
+            context.connection, stored, _stored_rows(context, rows), returning
+        )
     except db_exc.DBDuplicateEntry as error:
         columns.check_id(error, mappings)
         # Somebody mapped one of them since we looked. Look again, in a new transaction.
@@ -207,9 +211,19 @@ def _insert(context: Changing, rows: list[Row], with_ids: bool) -> dict[str, int
     if with_ids and not ids:
         # MySQL does not tell.
         for chunk in columns.chunks(row['instance_uuid'] for row in rows):
-            query = sa.select(*returning).where(mappings.c.instance_uuid.in_(chunk))
+            query = sa.select(*returning).where(stored.c.instance_uuid.in_(chunk))
             ids.update((uuid, number) for uuid, number in context.connection.execute(query).all())
     return ids
+
+
+def _stored_rows(context: Changing, rows: list[Row]) -> list[Row]:
+    """The rows as they are stored: with what refers to their cells in the database."""
+    schema = context.schema
+    if schema.stored_mapping is schema.instance_mapping:
+        return rows
+    query = sa.select(schema.cell_mapping.c.uuid, schema.cell_key)
+    keys = {None: None, **dict(map(tuple, context.connection.execute(query)))}
+    return [{**row, 'cell_uuid': keys.get(row['cell_uuid'], NO_CELL)} for row in rows]
 
 
 def _place(context: Changing, cell_uuid: str, uuids: Sequence[str]) -> int:
@@ -227,6 +241,7 @@ def update(
     """Change those mappings of these instances that *where* tells; answer how many."""
     mappings = context.schema.instance_mapping
     key = mappings.c.instance_uuid
+    where = [*where, *context.schema.is_mapping]
     total = 0
     for chunk in locked_chunks(context, where, uuids):
         query = mappings.update().where(*where, key.in_(chunk)).values(values)

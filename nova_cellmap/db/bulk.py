@@ -175,6 +175,7 @@ def _destroy(
     where: list[sa.ColumnElement[bool]] = []
     if expected_cell_uuid is not ANYTHING:
         where.append(mappings.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
+    where += context.schema.is_mapping
     query = mappings.delete().where(*where)
     return sum(
         statements.delete(context, query, mappings.c.instance_uuid, chunk)

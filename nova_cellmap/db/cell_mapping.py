@@ -10,6 +10,7 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
@@ -18,6 +19,7 @@ from nova_cellmap.db import statements
 from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.resume_files import ResumeFiles
 from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
@@ -54,6 +56,7 @@ def cell_mapping_create(context: Changing, values: Mapping[str, Any]) -> Row:
     :raises: CellMappingExists where its uuid or its name is taken
     """
     values = columns.new_cell(values)
+    _check_name(context, values)
     with _is_unique(context.schema, values):
         _insert(context, {**values, 'created_at': columns.now()})
     return _get(context, values['uuid'])
@@ -71,7 +74,7 @@ def cell_mapping_create_bulk(
     :param cells: values as for :func:`cell_mapping_create`, perhaps with ``created_at``
     """
     result = CellBulkResult(created=0, existing=0, different={}, taken={})
-    found = context.connection.execute(_select(context.schema))
+    found = context.connection.execute(columns.cells(context.schema))
     existing = {row['uuid']: row for row in map(columns.cell, found)}
     for each in cells:
         values = columns.new_cell(each)
@@ -134,13 +137,16 @@ def cell_mapping_get_by_uuid(context: Connected, uuid: str) -> Row:
 def cell_mapping_get_by_name(context: Connected, name: str) -> Row:
     """The row of the cell of that name; upper and lower case differ.
 
-    :raises: CellMappingNotFound
+    :raises: CellMappingNotFound; CellNameNotUnique
     """
-    query = _select(context.schema).where(context.schema.cell_mapping.c.name == name)
-    row = context.connection.execute(query).first()
-    if row is None:
+    query = columns.cells(context.schema).where(context.schema.cell_mapping.c.name == name)
+    found = list(map(columns.cell, context.connection.execute(query)))
+    if not found:
         raise exception.CellMappingNotFound(cell=name)
-    return columns.cell(row)
+    if len(found) > 1:
+        cells = ', '.join(row['uuid'] for row in found)
+        raise exception.CellNameNotUnique(name=name, cells=cells)
+    return found[0]
 
 
 @reads_own
@@ -187,6 +193,7 @@ def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any])
     """
     values = columns.changed_cell(values)
     table = context.schema.cell_mapping
+    _check_name(context, {'uuid': uuid, **values})
     with _is_unique(context.schema, values):
         context.connection.execute(table.update().where(table.c.uuid == uuid).values(values))
     transaction.prove(context, outcome.updated(table.c.uuid, uuid, values))
@@ -198,9 +205,11 @@ def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any])
 def cell_mapping_destroy(context: Changing, uuid: str) -> None:
     """Remove a cell, and its resume point with it.
 
-    :raises: CellMappingNotFound; CellMappingInUse where it still has mappings
+    :raises: CellMappingNotFound; CellMappingInUse where it still has mappings, CellHasHosts
+        where Nova has mapped hosts to it
     """
     table = context.schema.cell_mapping
+    _check_hosts(context, uuid)
     try:
         deleted = statements.delete(context, table.delete(), table.c.uuid, [uuid])
     except db_exc.DBReferenceError:
@@ -208,15 +217,43 @@ def cell_mapping_destroy(context: Changing, uuid: str) -> None:
     if not deleted:
         raise exception.CellMappingNotFound(cell=uuid)
     context.noted.note_cells()
+    if context.schema.map_progress is None:
+        resume = runtime.default().part(ResumeFiles)
+        context.after.append(lambda: resume.clear('map', uuid))
 
 
-@statements.of_schema
-def _select(schema: Schema) -> sa.Select[Any]:
-    return sa.select(*columns.selected(schema.cell_mapping, columns.CELL_COLUMNS))
+def _check_hosts(context: Changing, uuid: str) -> None:
+    hosts, cells = context.schema.host_mapping, context.schema.cell_mapping
+    if hosts is None:
+        return
+    query = sa.select(hosts.c.cell_id).join(cells, hosts.c.cell_id == cells.c.id).limit(1)
+    if context.connection.execute(query.where(cells.c.uuid == uuid)).first():
+        raise exception.CellHasHosts(uuid=uuid)
+
+
+def _check_name(context: Changing, values: Row) -> None:
+    """Check, where no index does, that no other cell has a name.
+
+    Who comes at the same time waits for the cells that are there.
+
+    :raises: CellMappingExists
+    """
+    name, table = values.get('name'), context.schema.cell_mapping
+    if name is None or context.schema.have_cells_unique_names:
+        return
+    context.connection.execute(sa.select(table.c.id).order_by(table.c.id).with_for_update())
+    others = sa.select(table.c.id).where(table.c.name == name, table.c.uuid != values['uuid'])
+    if context.connection.execute(others.limit(1)).first():
+        raise exception.CellMappingExists(what='name', value=name)
+
+
+def check_exists(context: Connected, uuid: str) -> None:
+    """:raises: CellMappingNotFound"""
+    _get(context, uuid)
 
 
 def _get(context: Connected, uuid: str) -> Row:
-    query = _select(context.schema).where(context.schema.cell_mapping.c.uuid == uuid)
+    query = columns.cells(context.schema).where(context.schema.cell_mapping.c.uuid == uuid)
     row = context.connection.execute(query).first()
     if row is None:
         raise exception.CellMappingNotFound(cell=uuid)
@@ -253,7 +290,7 @@ def rows_by_uuid(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
     cells = _known(context, uuids)
     if len(cells) < len(uuids):
         before = since(context)
-        found = context.own.connection.execute(_select(context.schema))
+        found = context.own.connection.execute(columns.cells(context.schema))
         cells = {row['uuid']: row for row in map(columns.cell, found)}
         keep(cells.values(), before)
     return cells

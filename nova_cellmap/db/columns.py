@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap.db import errors
 from nova_cellmap.db.schemas import own
+from nova_cellmap.db.schemas.schema import Schema
 
 Row = dict[str, Any]
 _T = TypeVar('_T')
@@ -53,16 +54,22 @@ class Expected(enum.Enum):
 ANYTHING: Final = Expected.ANYTHING
 
 
-def selected(table: sa.Table, names: Iterable[str]) -> list[sa.ColumnElement[Any]]:
-    """The columns of a table with these keys; NULL in place of one that it does not have."""
-    return [table.c[name] if name in table.c else sa.null().label(name) for name in names]
-
-
-def not_queued_for_delete(mappings: sa.Table) -> sa.ColumnElement[bool]:
+def not_queued_for_delete(schema: Schema) -> sa.ColumnElement[bool]:
     """Whether a mapping is not queued for delete, written so that an index serves it."""
-    queued = mappings.c.queued_for_delete
+    queued = schema.mapping_column('queued_for_delete')
     # NULL, wherever it came from, is not queued.
     return sa.or_(queued == sa.false(), queued.is_(None))
+
+
+def cells(schema: Schema) -> sa.Select[Any]:
+    """The query of all cells: ``CELL_COLUMNS``."""
+    return sa.select(*schema.cell_columns(CELL_COLUMNS)).select_from(schema.cell_mapping)
+
+
+def mappings(schema: Schema) -> sa.Select[Any]:
+    """The query of all mappings: ``MAPPING_COLUMNS``."""
+    query = sa.select(*schema.mapping_columns(MAPPING_COLUMNS))
+    return query.select_from(schema.mappings).where(*schema.is_mapping)
 
 
 def cell(row: Sequence[Any]) -> Row:
@@ -80,7 +87,7 @@ def new_cell(values: Mapping[str, Any]) -> Row:
 
     :raises: InvalidInput
     """
-    return _checked(_CELL_NAMES, values, required=_CELL_REQUIRED)
+    return {'disabled': False, **_checked(_CELL_NAMES, values, required=_CELL_REQUIRED)}
 
 
 def changed_cell(values: Mapping[str, Any]) -> Row:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import columns
+from nova_cellmap.db.schemas import own
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
 
@@ -23,10 +24,10 @@ def instance_mapping_get_counts(
         ``'user': {'instances': n}``
     """
     mappings = context.schema.instance_mapping
-    theirs = [mappings.c.project_id == project_id, columns.not_queued_for_delete(mappings)]
+    theirs = [mappings.c.project_id == project_id, columns.not_queued_for_delete(context.schema)]
     counts = {'project': {'instances': _count(context, *theirs)}}
     if user_id is not None:
-        users = _count(context, mappings.c.user_id == user_id, *theirs)
+        users = _count(context, context.schema.mapping_column('user_id') == user_id, *theirs)
         counts['user'] = {'instances': users}
     return counts
 
@@ -46,8 +47,8 @@ def _count_users(context: Connected, uuids: Collection[str], user_id: str) -> in
         _count(
             context,
             mappings.c.instance_uuid.in_(chunk),
-            mappings.c.user_id == user_id,
-            columns.not_queued_for_delete(mappings),
+            context.schema.mapping_column('user_id') == user_id,
+            columns.not_queued_for_delete(context.schema),
         )
         for chunk in columns.chunks(uuids)
     )
@@ -62,10 +63,15 @@ def instance_mapping_count_by_cell_and_project(
     :returns: for each pair that has any: the cell's uuid (None: no cell), the project's id,
         how many mappings, and how many of these are queued for delete
     """
-    mappings = context.schema.instance_mapping
+    schema = context.schema
+    mappings = schema.instance_mapping
     # The columns of an index, in its order: the database counts as it reads along it.
-    key = (mappings.c.project_id, mappings.c.queued_for_delete, mappings.c.cell_uuid)
-    query = sa.select(*key, sa.func.count()).group_by(*key)
+    key = (
+        own.exactly(mappings.c.project_id),
+        schema.mapping_column('queued_for_delete'),
+        mappings.c.cell_uuid,
+    )
+    query = sa.select(*key, sa.func.count()).where(*schema.is_mapping).group_by(*key)
     counts: dict[tuple[str | None, str], tuple[int, int]] = {}
     for project_id, queued, cell_uuid, number in context.connection.execute(query):
         so_far, deleted = counts.get((cell_uuid, project_id), (0, 0))
@@ -75,5 +81,7 @@ def instance_mapping_count_by_cell_and_project(
 
 
 def _count(context: Connected, *where: sa.ColumnElement[bool]) -> int:
-    query = sa.select(sa.func.count()).select_from(context.schema.instance_mapping).where(*where)
+    schema = context.schema
+    counted = sa.select(sa.func.count()).select_from(schema.instance_mapping)
+    query = counted.where(*where, *schema.is_mapping)
     return context.connection.execute(query).scalar_one()

@@ -2,6 +2,7 @@
 """What is said of all instances, for comparison with what the cells say."""
 
 from collections.abc import Iterable, Sequence
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from nova_cellmap.db import statements
 from nova_cellmap.db import undecoded
 from nova_cellmap.db.columns import MAPPING_COLUMNS
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.schemas import own
 from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
@@ -48,8 +50,20 @@ def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> lis
 
     Text that is not in the encoding of the database has surrogates.
     """
-    mappings = context.schema.instance_mapping
-    query = _scan(context.schema).where(mappings.c.instance_uuid > last_uuid).limit(limit)
+    key = context.schema.instance_mapping.c.instance_uuid
+    exactly = own.exactly(key)
+    query = _scan(context.schema)
+    found = _facts(context, query.where(key > last_uuid).order_by(key).limit(limit))
+    # What is spelled as usual has the same order in every collation: an index serves it.
+    if exactly is not key and not _are_usual([last_uuid or _USUAL, *(row[0] for row in found)]):
+        found = _facts(context, query.where(exactly > last_uuid).order_by(exactly).limit(limit))
+    if found:
+        # What is no text at all comes last.
+        _check_is_text(found[-1][0])
+    return [(uuid, said) for uuid, said in found]
+
+
+def _facts(context: Connected, query: sa.Select[Any]) -> Sequence[Sequence[Any]]:
     try:
         found: Sequence[Sequence[Any]] = context.connection.execute(query).all()
     except errors.DRIVER as error:
@@ -59,22 +73,26 @@ def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> lis
         found = undecoded.rows(context.connection, query)
         for uuid, _ in found:
             _check_is_text(uuid)
-    if found:
-        # What is no text at all comes last.
-        _check_is_text(found[-1][0])
-    return [(uuid, said) for uuid, said in found]
+    return found
 
 
 @statements.of_schema
 def _scan(schema: Schema) -> sa.Select[tuple[str, str]]:
     mappings = schema.instance_mapping
-    said = fact(
-        mappings.c.cell_uuid,
-        mappings.c.project_id,
-        mappings.c.user_id,
-        queued_for_delete=mappings.c.queued_for_delete == sa.true(),
+    cell_uuid, project_id, user_id, queued = schema.mapping_columns(
+        ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
     )
-    return sa.select(mappings.c.instance_uuid, said).order_by(mappings.c.instance_uuid)
+    said = fact(cell_uuid, project_id, user_id, queued_for_delete=queued == sa.true())
+    query = sa.select(mappings.c.instance_uuid, said).select_from(schema.mappings)
+    return query.where(*schema.is_mapping)
+
+
+def _are_usual(uuids: Iterable[Any]) -> bool:
+    return all(isinstance(each, str) and _UUID.fullmatch(each) for each in uuids)
+
+
+_UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+_USUAL = '00000000-0000-0000-0000-000000000000'
 
 
 def _check_is_text(uuid: Any) -> None:
@@ -93,9 +111,10 @@ def instance_mapping_get_as_stored(context: Connected, instance_uuids: Iterable[
     mappings = context.schema.instance_mapping
     stored: list[sa.ColumnElement[Any]] = [
         sa.type_coerce(each, sa.types.NULLTYPE)
-        for each in columns.selected(mappings, MAPPING_COLUMNS)
+        for each in context.schema.mapping_columns(MAPPING_COLUMNS)
     ]
-    query = sa.select(*stored).select_from(mappings)
+    query = sa.select(*stored).select_from(context.schema.mappings)
+    query = query.where(*context.schema.is_mapping)
     return [
         columns.mapping(row)
         for chunk in columns.chunks(instance_uuids)

@@ -106,7 +106,8 @@ def instance_mapping_update(
     """
     values = columns.changed_mapping(values)
     table = context.schema.instance_mapping
-    query = table.update().where(table.c.instance_uuid == instance_uuid)
+    is_it = table.c.instance_uuid == instance_uuid
+    query = table.update().where(is_it, *context.schema.is_mapping)
     expected = None
     if expected_cell_uuid is not ANYTHING:
         expected = {'cell_uuid': expected_cell_uuid}
@@ -132,7 +133,8 @@ def instance_mapping_destroy(context: Changing, instance_uuid: str) -> None:
     :raises: InstanceMappingNotFound
     """
     table = context.schema.instance_mapping
-    if not statements.delete(context, table.delete(), table.c.instance_uuid, [instance_uuid]):
+    query = table.delete().where(*context.schema.is_mapping)
+    if not statements.delete(context, query, table.c.instance_uuid, [instance_uuid]):
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
     context.noted.note_mappings([instance_uuid])
 
@@ -184,22 +186,20 @@ def _get(context: Connected, instance_uuid: str) -> Row:
 @statements.of_schema
 def _lookup(schema: Schema) -> statements.Query:
     return statements.Query(
-        _select(schema).where(schema.instance_mapping.c.instance_uuid == sa.bindparam('uuid'))
+        columns.mappings(schema).where(
+            schema.instance_mapping.c.instance_uuid == sa.bindparam('uuid')
+        )
     )
 
 
 @statements.of_schema
 def _lookup_with_cell(schema: Schema) -> sa.Select[Any]:
-    cells = schema.cell_mapping
+    of_mapping = schema.mapping_columns(MAPPING_COLUMNS)
     return (
-        _lookup(schema)
-        .select.add_columns(*columns.selected(cells, columns.CELL_COLUMNS))
-        .outerjoin(cells, schema.instance_mapping.c.cell_uuid == schema.cell_key)
+        sa.select(*of_mapping, *schema.cell_columns(columns.CELL_COLUMNS))
+        .select_from(schema.with_cells)
+        .where(schema.instance_mapping.c.instance_uuid == sa.bindparam('uuid'), *schema.is_mapping)
     )
-
-
-def _select(schema: Schema) -> sa.Select[Any]:
-    return sa.select(*columns.selected(schema.instance_mapping, MAPPING_COLUMNS))
 
 
 # Lists.
@@ -375,7 +375,7 @@ def _lookup_of(schema: Schema, length: int) -> statements.Query:
     """The lookup of so many."""
     uuid = schema.instance_mapping.c.instance_uuid
     items = [sa.bindparam(f'uuid{place}', type_=uuid.type) for place in range(length)]
-    return statements.Query(_select(schema).where(uuid.in_(items)))
+    return statements.Query(columns.mappings(schema).where(uuid.in_(items)))
 
 
 _LENGTH_STEP = 20

@@ -51,6 +51,8 @@ def check_limit(limit: int | None) -> None:
 def _marker_query(schema: Schema, table: sa.Table, *filters: str) -> statements.Query:
     key = table.c.uuid if table is schema.cell_mapping else table.c.instance_uuid
     where = [_FILTERS[name](schema) for name in filters]
+    if table is schema.instance_mapping:
+        where += schema.is_mapping
     return statements.Query(sa.select(table.c.id).where(key == sa.bindparam('marker'), *where))
 
 
@@ -60,9 +62,8 @@ def page_query(schema: Schema, table: sa.Table, *names: str) -> statements.Query
 
     :param names: of its parameters: those of ``_FILTERS``, ``last_id`` and ``limit``
     """
-    is_of_cells = table is schema.cell_mapping
-    keys = columns.CELL_COLUMNS if is_of_cells else columns.MAPPING_COLUMNS
-    query = sa.select(*columns.selected(table, keys)).order_by(table.c.id)
+    of_table = columns.cells if table is schema.cell_mapping else columns.mappings
+    query = of_table(schema).order_by(table.c.id)
     for name in names:
         if name == 'limit':
             query = query.limit(sa.bindparam('limit', type_=sa.Integer))
@@ -80,7 +81,8 @@ def _is_in_cell_of_id(schema: Schema) -> sa.ColumnElement[bool]:
 
 def _is_used_by(schema: Schema) -> sa.ColumnElement[bool]:
     mappings = schema.instance_mapping
-    used = sa.select(mappings.c.cell_uuid).where(mappings.c.project_id == sa.bindparam('used_by'))
+    is_theirs = mappings.c.project_id == sa.bindparam('used_by')
+    used = sa.select(mappings.c.cell_uuid).where(is_theirs, *schema.is_mapping)
     return schema.cell_key.in_(used.distinct())
 
 
@@ -91,7 +93,7 @@ _FILTERS: dict[str, Callable[[Schema], sa.ColumnElement[bool]]] = {
     ),
     'cell_uuid': lambda schema: schema.instance_mapping.c.cell_uuid == sa.bindparam('cell_uuid'),
     'cell_id': _is_in_cell_of_id,
-    'queued_for_delete': lambda schema: columns.not_queued_for_delete(schema.instance_mapping),
-    'disabled': lambda schema: schema.cell_mapping.c.disabled == sa.bindparam('disabled'),
+    'queued_for_delete': columns.not_queued_for_delete,
+    'disabled': lambda schema: schema.is_disabled == sa.bindparam('disabled'),
     'used_by': _is_used_by,
 }

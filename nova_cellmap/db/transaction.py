@@ -26,6 +26,7 @@ import sqlalchemy as sa
 
 from nova_cellmap import context as contexts
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine
 from nova_cellmap.db import errors
@@ -33,7 +34,7 @@ from nova_cellmap.db import outcome
 from nova_cellmap.db.caching import changes
 from nova_cellmap.db.errors import Kind
 from nova_cellmap.db.outcome import Outcome
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db.schemas.detection import Detected
 from nova_cellmap.db.schemas.schema import Schema
 
 LOG = logging.getLogger(__name__)
@@ -95,9 +96,14 @@ class Connected(Protocol):
 
 
 class Changing(Connected, Protocol):
-    """The same of a function that writes."""
+    """The same of a function that writes.
+
+    :ivar proofs: by which its outcome can be found out
+    :ivar after: what is done once it is committed
+    """
 
     proofs: list[outcome.Proof]
+    after: list[Callable[[], None]]
 
     @property
     def noted(self) -> changes.Changes: ...
@@ -109,7 +115,6 @@ class _Reading:
     """Reads, each on its own: of one function, or of a block."""
 
     noted = None
-    schema = own.schema
 
     def __init__(self, engine_: sa.Engine) -> None:
         self._engine = engine_
@@ -120,6 +125,10 @@ class _Reading:
         self._connection: sa.Connection | None = None
         self._own: _Reading | None = None
         self._losses = 0
+
+    @property
+    def schema(self) -> Schema:
+        return _schema(self)
 
     @property
     def own(self) -> 'Connected':
@@ -213,21 +222,25 @@ def _give_back(connection: sa.PoolProxiedConnection | sa.Connection, error: Base
 
 
 class _Writing:
-    """One transaction, which begins when its connection is asked for.
-
-    :ivar proofs: by which its outcome can be found out
-    """
-
-    schema = own.schema
+    """One transaction, which begins when its connection is asked for."""
 
     def __init__(self, noted: changes.Changes, is_direct: bool = True) -> None:
         self.noted = noted
         self.proofs: list[outcome.Proof] = []
+        self.after: list[Callable[[], None]] = []
         self._is_direct = is_direct
         self._connection: sa.Connection | None = None
         self._is_untouched = True
         # What has taken back all that was written before it.
         self._end: BaseException | None = None
+
+    @property
+    def schema(self) -> Schema:
+        schema = _schema(self)
+        if schema.lacks:
+            columns = ', '.join(sorted(schema.lacks))
+            raise exception.SchemaTooOld(database=engine.shown_url(), columns=columns)
+        return schema
 
     @property
     def own(self) -> 'Connected':
@@ -297,6 +310,7 @@ class _Writing:
     def commit(self) -> None:
         """:raises: one of ``errors.DRIVER``; ``noted.is_committing`` tells what it says"""
         if self._connection is None:
+            _do(self.after)
             return
         if self._end is not None:
             raise self._end
@@ -307,10 +321,12 @@ class _Writing:
             # Who has met another's lock is told so before anything is made.
             self.noted.is_committing = errors.kind_of(error) is not Kind.LOCKED
             raise
+        _do(self.after)
 
     def close(self) -> None:
         """Roll back what is not committed."""
         connection, self._connection = self._connection, None
+        self.after = []
         if connection is not None:
             _close(connection)
 
@@ -318,6 +334,17 @@ class _Writing:
 def _has_savepoints() -> bool:
     """Whether each call of a block that writes is in a savepoint."""
     return engine.writer_engine().dialect.name == 'postgresql'
+
+
+def _do(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
+        call()
+
+
+def _schema(context: Connected) -> Schema:
+    """The tables that are there; the first call looks."""
+    detected = runtime.default().part(Detected)
+    return detected.found or detected.schema(context.connection)
 
 
 def _close(connection: sa.Connection) -> None:
@@ -480,6 +507,7 @@ class _Doubt(NamedTuple):
 
     error: BaseException
     proofs: list[outcome.Proof]
+    after: list[Callable[[], None]]
     result: Any
 
 
@@ -515,7 +543,7 @@ class _Write:
             except errors.DRIVER as error:
                 if noted.is_committing:
                     # What the one before was about would have kept this one from its commit.
-                    self.doubt = _Doubt(error, one.proofs, result)
+                    self.doubt = _Doubt(error, one.proofs, one.after, result)
                 raise
         return result
 
@@ -535,6 +563,8 @@ class _Write:
             self.doubt = None
             if errors.kind_of(doubt.error) not in _PASSING:
                 raise doubt.error
+        if found is Outcome.MADE:
+            _do(doubt.after)
         return found is Outcome.MADE
 
 
@@ -577,6 +607,9 @@ def _pauses() -> Iterator[float]:
 
 
 def _translated(error: BaseException) -> exception.CellMapError:
+    if errors.kind_of(error) is Kind.SCHEMA:
+        # What was found there before is not there any longer.
+        runtime.default().part(Detected).forget()
     return errors.of_mapping(error, engine.shown_url())
 
 

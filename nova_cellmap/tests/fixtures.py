@@ -21,7 +21,11 @@ from nova_cellmap import conf
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
+from nova_cellmap.db import migration
+from nova_cellmap.db import resume_files
 from nova_cellmap.db import session
+from nova_cellmap.db.schemas import own
+from nova_cellmap.tests import nova_schema
 from nova_cellmap.tests import stock_paths
 
 # The servers' addresses.
@@ -53,17 +57,29 @@ class Database(fixtures.Fixture):
     :param server: ``pgbouncer`` for the one before PostgreSQL, of
         ``NOVA_CELLMAP_TEST_PGBOUNCER_URL``
     :param created_with: what a server is told of it, in SQL
+    :param schema: whose tables :meth:`make_schema` makes: ``own`` or ``nova``
     :ivar url: where the database is, as ``[api_database] connection`` takes it
     """
 
-    def __init__(self, kind: str, server: str | None = None, created_with: str = '') -> None:
+    def __init__(
+        self,
+        kind: str,
+        server: str | None = None,
+        created_with: str = '',
+        schema: str = 'own',
+    ) -> None:
         self.kind = kind
+        self.schema = schema
         self.created_with = created_with
+        if schema == 'nova':
+            self.created_with = created_with or nova_schema.CREATED_WITH[kind]
         self.server = server or kind
 
     def _setUp(self) -> None:  # noqa: N802
+        folder = self.useFixture(fixtures.TempDir()).path
+        # With Nova's tables resume points are files.
+        self.state_path = folder if self.schema == 'nova' else None
         if self.kind == 'sqlite':
-            folder = self.useFixture(fixtures.TempDir()).path
             self.url = f'sqlite:///{folder}/nova_cellmap.sqlite'
         else:
             self.url = self._create()
@@ -78,7 +94,30 @@ class Database(fixtures.Fixture):
         for option, value in {'connection': self.url, **overrides}.items():
             made.set_override(option, value, group='api_database')
         made.set_override('more_url_parameters', MORE_URL_PARAMETERS, group='cells')
+        if self.state_path is not None:
+            made.set_override('state_path', self.state_path)
         return made
+
+    def make_schema(self) -> None:
+        """Make the tables."""
+        engine = self.engine()
+        if self.schema == 'nova':
+            nova_schema.make(engine)
+        else:
+            migration.db_sync(engine=engine)
+
+    def empty(self) -> None:
+        """Remove all rows that a test may have made."""
+        with self.engine().begin() as connection:
+            if self.schema == 'nova':
+                for name in nova_schema.TABLES:
+                    connection.execute(sa.text(f'DELETE FROM {name}'))
+            else:
+                for table in reversed(own.metadata.sorted_tables):
+                    connection.execute(sa.delete(table))
+        db_engine.dispose()
+        if self.state_path is not None:
+            shutil.rmtree(pathlib.Path(self.state_path, resume_files.FOLDER), ignore_errors=True)
 
     def engine(self) -> sa.Engine:
         """The application's writer engine, after binding the process to the database."""

@@ -4,8 +4,6 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
 import datetime
-import hashlib
-import pathlib
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -17,6 +15,7 @@ from nova_cellmap.cells import rows
 from nova_cellmap.cells.database import Reader
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.url import place
 
 # The columns that every release of Nova has, and those that one may not have, with their types.
 _CELL_NEEDED = ('id', 'uuid', 'name', 'transport_url', 'database_connection')
@@ -25,10 +24,6 @@ _MAPPING_NEEDED = ('id', 'instance_uuid', 'cell_id', 'project_id')
 _MAPPING_MORE = {'user_id': sa.String, 'queued_for_delete': sa.Boolean, 'created_at': sa.DateTime}
 
 _MOST_CELLS = 10_000
-
-_PORTS = {'mysql': 3306, 'postgresql': 5432}
-# Parameters of a URL that say where a server is.
-_WHERE = ('host', 'port', 'unix_socket')
 
 
 class NovaCell(NamedTuple):
@@ -79,15 +74,7 @@ def check(connection_url: str) -> None:
 
 def source_of(connection_url: str) -> str:
     """Which database it is, in 64 characters: the same for any driver, user and password."""
-    parsed = sa.make_url(connection_url)
-    kind = parsed.get_backend_name().replace('mariadb', 'mysql')
-    if kind == 'sqlite':
-        place = [str(pathlib.Path(parsed.database or '').resolve())]
-    else:
-        place = [(parsed.host or '').lower(), str(parsed.port or _PORTS.get(kind))]
-        place += [f'{name}={parsed.query.get(name)}' for name in _WHERE]
-        place.append(parsed.database or '')
-    return hashlib.sha256('\n'.join([kind, *place]).encode()).hexdigest()
+    return place.digest(connection_url)
 
 
 @contextlib.contextmanager
@@ -96,9 +83,9 @@ def connect(connection_url: str) -> Iterator[Reader]:
 
     :raises: NovaDatabaseUnreachable, NotANovaDatabase, also in the block
     """
-    place = CellMapping(uuid=CellMapping.CELL0_UUID, database_connection=connection_url)
+    cell = CellMapping(uuid=CellMapping.CELL0_UUID, database_connection=connection_url)
     try:
-        with database.connect(place) as reader:
+        with database.connect(cell) as reader:
             yield reader
     except exception.CellUnreachable as error:
         raise exception.NovaDatabaseUnreachable(reason=error.kwargs['reason']) from error

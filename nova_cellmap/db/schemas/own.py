@@ -29,6 +29,15 @@ class Text(sa.types.TypeDecorator[str]):
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
         return _checked_text
 
+    def exactly(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        """A column of the type as it has to be grouped and sorted."""
+        return column
+
+
+def exactly(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A column whose text is grouped and sorted as Python does it, whatever its collation is."""
+    return column.type.exactly(column) if isinstance(column.type, Text) else column
+
 
 def _checked_text(value: Any) -> str | None:
     if value is None:

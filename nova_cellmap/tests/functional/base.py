@@ -12,10 +12,11 @@ from oslo_config import cfg
 import sqlalchemy as sa
 
 import nova_cellmap
+from nova_cellmap import runtime
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import migration
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db.schemas.detection import Detected
+from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
@@ -37,31 +38,43 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile('nova_cellmap')
 
 # One database a kind for all tests of the process: its schema takes longer than a test.
-_databases: dict[str, fixtures.Database] = {}
-_conductors: dict[str, fixtures.Conductor] = {}
+_databases: dict[tuple[str, str], fixtures.Database] = {}
+_conductors: dict[tuple[str, str], fixtures.Conductor] = {}
 
 
 def on_each_database(suite: Any) -> None:
-    """Have the tests of a class run on each kind of database.
+    """Have the tests of a class run on each kind of database, with our own tables.
 
     ``Lookup`` becomes ``LookupSqlite``, ``LookupMariadb`` and ``LookupPostgresql``.
     """
     module = sys.modules[suite.__module__]
     for kind in KINDS:
         name = f'{suite.__name__}{kind.capitalize()}'
-        members = {'kind': kind, '__module__': suite.__module__, '__doc__': suite.__doc__}
-        setattr(module, name, type(suite)(name, (suite,), members))
+        setattr(module, name, _derived(suite, name, kind=kind))
+
+
+def on_both_schemas(suite: Any) -> None:
+    """Have the tests of a class run on each kind of database, with our own tables and Nova's.
+
+    ``Lookup`` becomes ``LookupSqlite`` ..., and ``LookupNovaSqlite`` ...
+    """
+    on_each_database(suite)
+    on_each_database(_derived(suite, f'{suite.__name__}Nova', schema='nova'))
 
 
 def straight_and_through_the_conductor(suite: Any) -> None:
-    """Have the tests of a class run on each kind of database, twice.
+    """Have the tests of a class run on both schemas, twice.
 
-    ``Moves`` becomes ``MovesSqlite`` ..., and ``MovesConductorSqlite`` ..., in which every
-    remotable method goes to a conductor in another process.
+    ``Moves`` becomes ``MovesSqlite``, ``MovesNovaSqlite`` ..., and ``MovesConductorSqlite`` ...,
+    in which every remotable method goes to a conductor in another process.
     """
-    on_each_database(suite)
-    members = {'through_conductor': True, '__module__': suite.__module__}
-    on_each_database(type(suite)(f'{suite.__name__}Conductor', (suite,), members))
+    on_both_schemas(suite)
+    on_both_schemas(_derived(suite, f'{suite.__name__}Conductor', through_conductor=True))
+
+
+def _derived(suite: Any, name: str, **members: Any) -> Any:
+    members = {**members, '__module__': suite.__module__, '__doc__': suite.__doc__}
+    return type(suite)(name, (suite,), members)
 
 
 def new_uuid() -> str:
@@ -74,14 +87,16 @@ class TestCase(tests_base.TestCase):
     kind: ClassVar[str] = 'sqlite'
     # Of that kind, which server; None: the only one.
     server: ClassVar[str | None] = None
+    # Whose tables: own or nova.
+    schema: ClassVar[str] = 'own'
     through_conductor: ClassVar[bool] = False
 
     def setUp(self) -> None:
         super().setUp()
-        self.database = _database(self.kind, self.server)
+        self.database = _database(self.kind, self.server, self.schema)
         self.conf = self.make_conf()
         nova_cellmap.configure(self.conf)
-        self.addCleanup(_empty, self.conf)
+        self.addCleanup(self.database.empty)
         if self.through_conductor:
             CellMapObject.indirection_api = _conductor(self.database).api
             self.addCleanup(setattr, CellMapObject, 'indirection_api', None)
@@ -95,6 +110,20 @@ class TestCase(tests_base.TestCase):
         with db_engine.writer_engine().begin() as connection:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else result.rowcount
+
+    @property
+    def cell_table(self) -> sa.Table:
+        return self.tables.cell_mapping
+
+    @property
+    def mapping_table(self) -> sa.Table:
+        return self.tables.instance_mapping
+
+    @property
+    def tables(self) -> Schema:
+        """The tables that are there."""
+        with db_engine.writer_engine().connect() as connection:
+            return runtime.default().part(Detected).schema(connection)
 
     def make_cell(self, **values: Any) -> CellMapping:
         """A cell that is there."""
@@ -111,7 +140,7 @@ class TestCase(tests_base.TestCase):
         """A cell that is there as no object would store it: of an earlier release, or by hand."""
         cell = self.make_cell()
         self.execute(
-            own.cell_mapping.update().where(own.cell_mapping.c.uuid == cell.uuid).values(values)
+            self.cell_table.update().where(self.cell_table.c.uuid == cell.uuid).values(values)
         )
         return CellMapping.get_by_uuid(self.context, cell.uuid)
 
@@ -127,29 +156,23 @@ class TestCase(tests_base.TestCase):
         return mapping
 
 
-def _database(kind: str, server: str | None = None) -> fixtures.Database:
-    key = server or kind
+def _database(kind: str, server: str | None = None, schema: str = 'own') -> fixtures.Database:
+    key = server or kind, schema
     if key not in _databases:
-        database = fixtures.Database(kind, server)
+        database = fixtures.Database(kind, server, schema=schema)
         database.setUp()
         atexit.register(database.cleanUp)
-        migration.db_sync(engine=database.engine())
+        database.make_schema()
         _databases[key] = database
     return _databases[key]
 
 
 def _conductor(database: fixtures.Database) -> fixtures.Conductor:
-    if database.server not in _conductors:
-        conductor = fixtures.Conductor(database)
+    key = database.server, database.schema
+    if key not in _conductors:
+        options = {} if database.state_path is None else {'state_path': database.state_path}
+        conductor = fixtures.Conductor(database, {'DEFAULT': options})
         conductor.setUp()
         atexit.register(conductor.cleanUp)
-        _conductors[database.server] = conductor
-    return _conductors[database.server]
-
-
-def _empty(conf: cfg.ConfigOpts) -> None:
-    nova_cellmap.configure(conf)
-    with db_engine.writer_engine().begin() as connection:
-        for table in reversed(own.metadata.sorted_tables):
-            connection.execute(sa.delete(table))
-    db_engine.dispose()
+        _conductors[key] = conductor
+    return _conductors[key]

@@ -68,7 +68,7 @@ NAMED: dict[str, dict[str, Any]] = {
 }
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Functions(base.TestCase):
     def test_each_is_tried(self) -> None:
         takers = {

@@ -22,6 +22,15 @@ CREATED_WITH = {
     'postgresql': '',
 }
 
+# Those of which tests write rows, in an order in which they can be emptied.
+TABLES = (
+    'instance_mappings',
+    'host_mappings',
+    'build_requests',
+    'request_specs',
+    'cell_mappings',
+)
+
 _FOLDER = pathlib.Path(__file__).parent
 
 

@@ -7,7 +7,6 @@ from oslo_config import cfg
 
 from nova_cellmap import exception
 from nova_cellmap import objects
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 
@@ -118,7 +117,7 @@ class Cell(base.TestCase):
             self.assertIn('***', shown)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Templates(base.TestCase):
     def make_conf(self) -> cfg.ConfigOpts:
         conf = super().make_conf()
@@ -134,7 +133,7 @@ class Templates(base.TestCase):
         self.assertEqual('rabbit://c:d@two:2/vhost', cell.transport_url)
         cell.name = 'y'
         cell.save()
-        [row] = self.execute(own.cell_mapping.select())
+        [row] = self.execute(self.cell_table.select())
         self.assertEqual((template, queue), (row.database_connection, row.transport_url))
 
     def test_a_template_that_cannot_be_filled_hides_no_other_cell(self) -> None:

@@ -81,7 +81,7 @@ class EveryField(_Case):
                 self.assertEqual(getattr(alone, name), getattr(few, name), name)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class EveryColumn(_Case):
     def test_each_is_a_field(self) -> None:
         for cls, table in (

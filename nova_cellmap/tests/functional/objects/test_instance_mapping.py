@@ -17,7 +17,6 @@ from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db import engine
 from nova_cellmap.db.caching import known_cells
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 
@@ -133,7 +132,7 @@ class Mapping(_Case):
 
     def test_without_a_user(self) -> None:
         mapping = self.get(self.make_mapping())
-        self.execute(own.instance_mapping.update().values(user_id=None))
+        self.execute(self.mapping_table.update().values(user_id=None))
         mapping = self.get(mapping)
         self.assertFalse('user_id' in mapping)
         self.assertRaises(exception.ObjectActionError, getattr, mapping, 'user_id')
@@ -143,7 +142,7 @@ class Mapping(_Case):
 
     def test_null_is_not_queued_for_delete(self) -> None:
         mapping = self.make_mapping()
-        self.execute(own.instance_mapping.update().values(queued_for_delete=None))
+        self.execute(self.mapping_table.update().values(queued_for_delete=None))
         self.assertIs(False, self.get(mapping).queued_for_delete)
         [listed] = InstanceMappingList.get_by_project_id(self.context, 'project')
         self.assertIs(False, listed.queued_for_delete)
@@ -363,7 +362,7 @@ class Lists(_Case):
     @hypothesis.settings(max_examples=25)
     @hypothesis.given(st.lists(st.sampled_from('ab'), max_size=12), st.integers(1, 13))
     def test_pages_are_the_list(self, projects: list[str], size: int) -> None:
-        self.execute(sa.delete(own.instance_mapping))
+        self.execute(sa.delete(self.mapping_table))
         for project in projects:
             self.make_mapping(project_id=project)
         for get in (
@@ -379,7 +378,7 @@ class Lists(_Case):
         return found
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Statements(_Case):
     """What is asked of the database."""
 

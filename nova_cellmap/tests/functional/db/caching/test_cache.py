@@ -24,13 +24,10 @@ from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.caching import memcached
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
-
-_mappings = own.instance_mapping
 
 
 class _Case(base.TestCase):
@@ -73,7 +70,7 @@ class _Case(base.TestCase):
 
     def change_unseen(self, uuid: str) -> None:
         """Change a row past the function layer: who finds the old one has it from the cache."""
-        update = _mappings.update().where(_mappings.c.instance_uuid == uuid)
+        update = self.mapping_table.update().where(self.mapping_table.c.instance_uuid == uuid)
         self.execute(update.values(project_id='unseen'))
 
     def key(self, uuid: str) -> str:
@@ -116,7 +113,7 @@ class _Case(base.TestCase):
         return answers[0]
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Lookups(_Case):
     def test_the_second_lookup_is_answered_from_the_cache(self) -> None:
         uuid = self.make()
@@ -184,14 +181,14 @@ class Lookups(_Case):
             str(self.make_mapping().instance_uuid),
         ]
         self.execute(
-            _mappings.update()
-            .where(_mappings.c.instance_uuid == uuids[1])
+            self.mapping_table.update()
+            .where(self.mapping_table.c.instance_uuid == uuids[1])
             .values(created_at=None, user_id=None, queued_for_delete=None)
         )
         # With what the objects no longer store.
         self.execute(
-            _mappings.update()
-            .where(_mappings.c.instance_uuid == uuids[0])
+            self.mapping_table.update()
+            .where(self.mapping_table.c.instance_uuid == uuids[0])
             .values(project_id='ä "\\\n☃ 😀')
         )
         for uuid in uuids:
@@ -241,7 +238,7 @@ class Lookups(_Case):
             self.find(uuids[0])
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Changes(_Case):
     """After each change through the function layer lookups find what is new."""
 
@@ -668,7 +665,7 @@ class Options(_Case):
         self.assertEqual('unseen', self.project(uuid))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Conductor(_Case):
     """A conductor and a service beside it share the cache."""
 
@@ -694,7 +691,7 @@ class Conductor(_Case):
             return InstanceMapping.get_by_instance_uuid(self.context, uuid)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class KnownCells(base.TestCase):
     """The cells that a process knows, with or without the cache."""
 
@@ -709,7 +706,7 @@ class KnownCells(base.TestCase):
         return [row['cell_mapping']['name'] for row in rows]
 
     def change_unseen(self) -> None:
-        self.execute(own.cell_mapping.update().values(name='new'))
+        self.execute(self.cell_table.update().values(name='new'))
 
     def test_a_cell_is_read_once_in_a_while(self) -> None:
         self.names()

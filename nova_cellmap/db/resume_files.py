@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resume points in files, where the database has no table for them.
+
+They are in a folder under ``[DEFAULT] state_path``, one for each database and each cell, or
+each other database, that is read. Who runs on another machine begins at the first row.
+"""
+
+import hashlib
+import json
+import logging
+import pathlib
+import threading
+from typing import Any
+
+from nova_cellmap import private_files
+from nova_cellmap import runtime
+from nova_cellmap.url import place
+
+LOG = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+FOLDER = 'nova_cellmap_resume'
+
+
+class ResumeFiles(runtime.Part):
+    """The resume points of a runtime's mapping database."""
+
+    def __init__(self, owner: Any) -> None:
+        self._folder = pathlib.Path(owner.conf.state_path, FOLDER)
+        self._database = place.digest(owner.conf.api_database.connection)
+        self._lock = threading.Lock()
+
+    def get(self, kind: str, of: str) -> Row | None:
+        """What was noted last; None where nothing was.
+
+        :param kind: of what
+        :param of: which cell, or which other database
+        """
+        try:
+            noted = json.loads(self._path(kind, of).read_bytes())
+            return {name: int(value) for name, value in noted.items()}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, AttributeError) as error:
+            LOG.warning('The resume point of %s %s is passed over: %s', kind, of, error)
+            return None
+
+    def note(self, kind: str, of: str, come_to: Row, conflicts: int) -> None:
+        """Note how far it has been read, and how many more conflicts were met."""
+        with self._lock:
+            before = self.get(kind, of) or {}
+            noted = {**come_to, 'conflicts': before.get('conflicts', 0) + conflicts}
+            try:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                private_files.replace(self._path(kind, of), json.dumps(noted).encode())
+            except OSError as error:
+                # What it is about is committed. The next run begins at an earlier row.
+                LOG.warning(
+                    'How far %s %s was read cannot be noted (%s): check [DEFAULT] state_path',
+                    kind,
+                    of,
+                    error,
+                )
+
+    def clear(self, kind: str, of: str) -> None:
+        """Forget it."""
+        try:
+            self._path(kind, of).unlink(missing_ok=True)
+        except OSError as error:
+            LOG.warning('The resume point of %s %s cannot be removed: %s', kind, of, error)
+
+    def _path(self, kind: str, of: str) -> pathlib.Path:
+        which = hashlib.sha256(f'{self._database}\n{of}'.encode(errors='surrogateescape'))
+        return self._folder / f'{kind}-{which.hexdigest()}.json'
