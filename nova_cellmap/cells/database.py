@@ -97,19 +97,11 @@ class Reader:
         raise self._failure(cause) from cause
 
     def column_names(self, table: str) -> Collection[str]:
-        """The columns of a table, by what a query of no rows answers.
+        """The columns of a table.
 
         :raises: CellUnreachable; NotACellDatabase where there is no such table
         """
-        query = sa.select(sa.text('*')).select_from(sa.table(table)).where(sa.false())
-        try:
-            return self._asked(lambda connection: _keys(connection, query))
-        except exception.CellUnreachable as error:
-            if error.__cause__ and errors.kind_of(error.__cause__) is Kind.SCHEMA:
-                raise exception.NotACellDatabase(
-                    cell=self._cell.identity, reason=f'it has no table {table}'
-                ) from error
-            raise
+        return self._asked(lambda connection: column_names(connection, table, self._cell.identity))
 
     def close(self) -> None:
         self._drop()
@@ -250,9 +242,23 @@ def _limited(connection: sa.Connection, most_bytes: int | None) -> Iterator[None
         yield
 
 
-def _keys(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:
-    with _limited(connection, _BYTES_BESIDE):
-        return list(connection.execute(query).keys())
+def column_names(connection: sa.Connection, table: str, identity: str) -> Collection[str]:
+    """The columns of a table in a cell's database, by what a query of no rows answers.
+
+    :param identity: whose database it is, for messages
+    :raises: NotACellDatabase where there is no such table; one of errors.DRIVER
+    """
+    query = sa.select(sa.text('*')).select_from(sa.table(table)).where(sa.false())
+    try:
+        with _limited(connection, _BYTES_BESIDE):
+            return frozenset(connection.execute(query).keys())
+    except Exception as error:
+        failure = errors.as_driver_error(error)
+        if errors.kind_of(failure) is Kind.SCHEMA:
+            raise exception.NotACellDatabase(
+                cell=identity, reason=f'it has no table {table}'
+            ) from error
+        raise failure from error
 
 
 def _checked(

@@ -12,14 +12,14 @@ from nova_cellmap import exception
 from nova_cellmap import uuids
 from nova_cellmap.cells import rows
 from nova_cellmap.cells.database import Reader
+from nova_cellmap.cells.nova_table import InstancesTable
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 
-# The columns that mapping needs, and those that a release of Nova may not have.
+# The columns that mapping needs.
 _NEEDED = ('id', 'uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
-_SINCE_TRAIN = ('hidden',)
 # What a person wants to see of an instance, as far as the release has it.
 _SHOWN = (
     'uuid',
@@ -88,18 +88,21 @@ class Instances:
     def __init__(self, reader: Reader, cell: CellMapping) -> None:
         self._reader = reader
         self._cell = cell
-        self._columns = _columns(reader, cell)
-        # Only what is read, as plain columns: the types are the database's own affair.
-        self._table = sa.table('instances', *map(sa.column, self._columns))
+        self._table = InstancesTable(
+            reader.column_names('instances'),
+            _NEEDED,
+            dialect=reader.dialect,
+            identity=cell.identity,
+        )
         self._facts = self._facts_query()
         self._are_odd_left_out = False
 
     def after(self, last_id: int, limit: int) -> Page | None:
         """The next rows by ``id``, deleted and hidden ones too; None at the end."""
         table = self._table
-        is_next = table.c.id > last_id
+        is_next = table['id'] > last_id
         # One more, to see that it is another one.
-        query = self._needed().where(is_next).order_by(table.c.id).limit(limit + 1)
+        query = self._needed().where(is_next).order_by(table['id']).limit(limit + 1)
         found = self._rows(query, limit + 1)
         ids = [row[0] for row in found]
         self._check_ids([last_id, *ids])
@@ -116,7 +119,7 @@ class Instances:
 
         Not more than a few; they are in no table that Nova has made.
         """
-        number = self._table.c.id
+        number = self._table['id']
         query = self._needed().where(sa.or_(number.is_(None), number <= 0)).limit(_CHUNK)
         _, invalid = _sorted_out(self._rows(query, _CHUNK))
         return invalid
@@ -127,10 +130,10 @@ class Instances:
         Of uuids that are spelled as the mapping spells them: their order is the same in every
         collation. For the others see :meth:`odd_after`.
         """
-        column = self._table.c.uuid
+        column = self._table['uuid']
         query = self._facts.where(column > last_uuid).limit(limit + 1)
         if self._are_odd_left_out:
-            query = query.where(self._is_canonical())
+            query = query.where(self._table.is_canonical())
         found = _as_text(self._rows(query, limit + 1))
         if not _are_canonical(found):
             if self._are_odd_left_out:
@@ -153,8 +156,8 @@ class Instances:
         A cell of Nova's has none of them.
         """
         table = self._table
-        query = self._needed().where(self._is_odd(), table.c.id > last_id)
-        found = self._rows(query.order_by(table.c.id).limit(limit), limit)
+        query = self._needed().where(self._table.is_odd(), table['id'] > last_id)
+        found = self._rows(query.order_by(table['id']).limit(limit), limit)
         if not found:
             return None
         self._check_ids([last_id, *(row[0] for row in found)])
@@ -164,11 +167,11 @@ class Instances:
     def odd_spellings(self) -> OddSpellings:
         """How the uuids of all those rows are spelled; the whole table is looked through."""
         found = OddSpellings(False, {})
-        uuid = self._table.c.uuid
+        uuid = self._table['uuid']
         last_id = 0
         while True:
-            query = sa.select(self._table.c.id, uuid).where(self._is_odd())
-            query = query.where(self._table.c.id > last_id).order_by(self._table.c.id)
+            query = sa.select(self._table['id'], uuid).where(self._table.is_odd())
+            query = query.where(self._table['id'] > last_id).order_by(self._table['id'])
             some = self._rows(query.limit(_CHUNK), _CHUNK)
             if not some:
                 return found
@@ -185,7 +188,7 @@ class Instances:
 
         :param odd: how else uuids are spelled in this table
         """
-        column = self._table.c.uuid
+        column = self._table['uuid']
         found = self._of(wanted, lambda some: column.in_(some))
         if odd is not None and odd.are_any:
             forms = [form for uuid in wanted for form in odd.of(uuid)]
@@ -199,17 +202,17 @@ class Instances:
         found = self.of([uuid])
         if not found:
             # Without an index: only what is not there in the form that it should have.
-            digits = rows.digits(self._table.c.uuid)
+            digits = self._table.digits()
             found = _each_once(self._of([uuid.replace('-', '')], lambda some: digits.in_(some)))
         return found[0] if found else None
 
     def describe(self, instance: Instance) -> dict[str, Any]:
         """What a person wants to see of an instance; empty where it is not there any more."""
-        names = [name for name in _SHOWN if name in self._columns]
-        query = sa.select(*(self._table.c[name] for name in names))
-        plain = sa.select(*(rows.plainly(self._table.c[name], name) for name in names))
-        is_it = self._table.c.id == instance.id
-        found = self._reader.rows(query.where(is_it), 1, plain=plain.where(is_it))
+        names = [name for name in _SHOWN if name in self._table]
+        is_it = self._table['id'] == instance.id
+        query = self._table.select(names).where(is_it)
+        plain = self._table.select(names, is_plain=True).where(is_it)
+        found = self._reader.rows(query, 1, plain=plain)
         if not found:
             return {}
         values = dict(zip(names, map(rows.text_of, found[0]), strict=True))
@@ -217,17 +220,17 @@ class Instances:
 
     def has_live(self) -> bool:
         """Whether any instance is not deleted, soft-deleted and hidden ones included."""
-        deleted = sa.func.coalesce(self._table.c.deleted, 0)
-        query = sa.select(self._table.c.id).where(deleted == 0).limit(1)
+        deleted = sa.func.coalesce(self._table['deleted'], 0)
+        query = sa.select(self._table['id']).where(deleted == 0).limit(1)
         return bool(self._rows(query, 1))
 
     def is_empty(self) -> bool:
         """Whether the table has no row at all, not even of a deleted instance."""
-        return not self._rows(sa.select(self._table.c.id).limit(1), 1)
+        return not self._rows(sa.select(self._table['id']).limit(1), 1)
 
     def last_id(self) -> int:
         """The greatest ``id``; 0 in an empty table."""
-        [[last]] = self._rows(sa.select(sa.func.max(self._table.c.id)), 1) or [[0]]
+        [[last]] = self._rows(sa.select(sa.func.max(self._table['id'])), 1) or [[0]]
         if last is not None and type(last) is not int:
             raise self._misread(f'the greatest id of its instances is {rows.shown(last)}')
         return max(last or 0, 0)
@@ -255,53 +258,18 @@ class Instances:
         return exception.CellUnreachable(cell=self._cell.identity, reason=reason)
 
     def _facts_query(self) -> sa.Select[Any]:
-        column = self._table.c
-        is_deleted = sa.or_(column.deleted != 0, column.vm_state == rows.SOFT_DELETED)
+        table = self._table
         said = db_api.fact(
             sa.literal(self._cell.uuid),
-            column.project_id,
-            column.user_id,
-            queued_for_delete=is_deleted,
+            table['project_id'],
+            table['user_id'],
+            queued_for_delete=table.is_deleted(),
         )
-        query = sa.select(column.uuid, said).where(self._is_no_marker()).order_by(column.uuid)
-        if 'hidden' in self._columns:
-            query = query.where(rows.is_not_set(column.hidden))
-        return query
-
-    def _is_no_marker(self) -> sa.ColumnElement[bool]:
-        project_id = self._table.c.project_id
-        is_other = sa.or_(project_id.is_(None), project_id.not_in(rows.MARKERS))
-        return sa.and_(self._table.c.uuid != rows.NO_UUID, is_other)
-
-    def _is_canonical(self) -> sa.ColumnElement[bool]:
-        """Whether a uuid is spelled as the mapping spells it."""
-        uuid = self._table.c.uuid
-        is_formed: sa.ColumnElement[bool]
-        match self._reader.dialect:
-            case 'sqlite':
-                digit = '[0-9a-f]'
-                form = '-'.join(digit * length for length in (8, 4, 4, 4, 12))
-                is_formed = uuid.op('GLOB')(form)
-            case 'postgresql':
-                # Its regular expressions take five times as long to count.
-                form = '-'.join('_' * length for length in (8, 4, 4, 4, 12))
-                digits = sa.func.length(sa.func.replace(uuid, '-', ''))
-                is_formed = sa.and_(uuid.like(form), digits == 32, uuid.op('~')('^[-0-9a-f]*$'))
-            case _:
-                # Its own collation may take an A for an a.
-                unicode = sa.func.convert(uuid.op('USING')(sa.text('utf8mb4')))
-                text = sa.type_coerce(unicode, sa.String).collate('utf8mb4_bin')
-                is_formed = text.op('REGEXP')(f'^{uuids.FORM.pattern}$')
-        return sa.and_(sa.func.length(uuid) == len(rows.NO_UUID), is_formed)
-
-    def _is_odd(self) -> sa.ColumnElement[bool]:
-        return sa.or_(self._table.c.uuid.is_(None), sa.not_(self._is_canonical()))
+        query = sa.select(table['uuid'], said).where(table.is_no_marker(), table.is_shown())
+        return query.order_by(table['uuid'])
 
     def _needed(self) -> sa.Select[Any]:
-        return sa.select(*(self._table.c[name] for name in _NEEDED), self._hidden())
-
-    def _hidden(self) -> sa.ColumnElement[Any]:
-        return self._table.c.hidden if 'hidden' in self._columns else sa.null()
+        return self._table.select((*_NEEDED, 'hidden'))
 
 
 def _sorted_out(found: Sequence[Sequence[Any]]) -> tuple[list[Instance], list[InvalidRow]]:
@@ -360,13 +328,3 @@ def _chunks(values: Collection[str]) -> Iterator[list[str]]:
     iterator = iter(values)
     while chunk := list(itertools.islice(iterator, _CHUNK)):
         yield chunk
-
-
-def _columns(reader: Reader, cell: CellMapping) -> Sequence[str]:
-    there = reader.column_names('instances')
-    missing = [name for name in _NEEDED if name not in there]
-    if missing:
-        raise exception.NotACellDatabase(
-            cell=cell.identity, reason=f'its table instances lacks {", ".join(missing)}'
-        )
-    return [name for name in {*_NEEDED, *_SINCE_TRAIN, *_SHOWN} if name in there]

@@ -18,6 +18,7 @@ from nova_cellmap import uuids
 from nova_cellmap.cells import database
 from nova_cellmap.cells import rows
 from nova_cellmap.cells import scatter
+from nova_cellmap.cells.nova_table import InstancesTable
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import Cell
 from nova_cellmap.context import RequestContext
@@ -26,20 +27,8 @@ from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 
-_TIMES = ('created_at', 'updated_at', 'launched_at', 'deleted_at')
-_TEXTS = (
-    'uuid',
-    'project_id',
-    'user_id',
-    'display_name',
-    'host',
-    'node',
-    'availability_zone',
-    'vm_state',
-    'task_state',
-)
+SORT_KEYS = InstancesTable.SORT_KEYS
 _NEEDED = ('uuid', 'project_id', 'deleted')
-SORT_KEYS = (*_TIMES, *_TEXTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,12 +156,12 @@ class _Order:
             return instance.spelled or instance.uuid
         return instance.values.get(self.sort_key)
 
-    def columns(self, table: '_Table') -> list[sa.ColumnElement[Any]]:
+    def columns(self, table: InstancesTable) -> list[sa.ColumnElement[Any]]:
         value, uuid = table.ordered(self.sort_key), table.ordered('uuid')
         ends = [value.desc(), uuid.desc()] if self.descending else [value, uuid]
         return [table[self.sort_key].is_(None), *ends]
 
-    def is_behind_marker(self, table: '_Table', cell_uuid: str) -> sa.ColumnElement[bool]:
+    def is_behind_marker(self, table: InstancesTable, cell_uuid: str) -> sa.ColumnElement[bool]:
         """Whether a row of that cell comes behind the marker."""
         if self.marker is None:
             return sa.true()
@@ -203,100 +192,23 @@ class _Order:
         return cell_uuid < marked if self.descending else cell_uuid > marked
 
 
-class _Table:
-    """The table ``instances`` of a cell, in the shape that its Nova release gave it.
-
-    :param needed: the column that the list is sorted by
-    :raises: NotACellDatabase
-    """
-
-    def __init__(self, connection: sa.Connection, cell: Cell, needed: str = 'uuid') -> None:
-        names = _column_names(connection)
-        missing = [name for name in (*_NEEDED, needed) if name not in names]
-        if missing:
-            raise exception.NotACellDatabase(
-                cell=cell.identity,
-                reason=f'its table instances, if there is one, lacks {", ".join(missing)}',
-            )
-        self._dialect = connection.dialect.name
-        columns = [sa.column(name, _type(name)) for name in _KNOWN if name in names]
-        self._table = sa.table('instances', *columns)
-
-    def __getitem__(self, name: str) -> sa.ColumnElement[Any]:
-        return self._table.c[name]
-
-    @property
-    def names(self) -> list[str]:
-        """What is shown."""
-        return [name for name in SORT_KEYS if name in self._table.c]
-
-    def select(self, is_plain: bool) -> sa.Select[Any]:
-        """That, of the rows that are instances and not hidden.
-
-        :param is_plain: without types, so that no driver can misunderstand a value
-        """
-        columns = self._table.c
-        shown = [
-            rows.plainly(sa.column(name), name) if is_plain else columns[name]
-            for name in self.names
-        ]
-        project_id = columns.project_id
-        query = sa.select(*shown).select_from(self._table)
-        query = query.where(
-            sa.func.coalesce(columns.uuid, '') != rows.NO_UUID,
-            sa.or_(project_id.is_(None), project_id.not_in(rows.MARKERS)),
-        )
-        return query.where(rows.is_not_set(columns.hidden)) if 'hidden' in columns else query
-
-    def is_deleted(self) -> sa.ColumnElement[bool]:
-        """Whether a row is deleted, or soft-deleted as long as it can be restored."""
-        columns = self._table.c
-        is_gone = sa.func.coalesce(columns.deleted, 0) != 0
-        if 'vm_state' not in columns:
-            return is_gone
-        return sa.or_(is_gone, sa.func.coalesce(columns.vm_state, '') == rows.SOFT_DELETED)
-
-    def ordered(self, name: str) -> sa.ColumnElement[Any]:
-        """A column in the order that Python has, not in that of a database's collation."""
-        return self._plain(name, self[name])
-
-    def bound(self, name: str, value: Any) -> sa.ColumnElement[Any]:
-        """A value to compare such a column with."""
-        return self._plain(name, sa.bindparam(None, value, _type(name)))
-
-    def _plain(self, name: str, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        if name not in _TEXTS:
-            return text
-        if self._dialect in ('mysql', 'mariadb'):
-            unicode = sa.func.convert(text.op('USING')(sa.text('utf8mb4')))
-            return sa.cast(unicode, sa.LargeBinary)
-        return text.collate('C' if self._dialect == 'postgresql' else 'BINARY')
-
-
-_KNOWN = (*SORT_KEYS, 'deleted', 'hidden')
-
-
-def _type(name: str) -> sa.types.TypeEngine[Any]:
-    if name in _TIMES:
-        return sa.DateTime()
-    if name == 'deleted':
-        return sa.Integer()
-    return sa.Boolean() if name == 'hidden' else sa.Text()
-
-
 # Where a connection keeps the columns.
 _COLUMNS = 'nova_cellmap_instances'
 
 
-def _column_names(connection: sa.Connection) -> set[str]:
-    """The columns of ``instances``, read once for as long as the connection is kept."""
-    names: set[str] = connection.info.get(_COLUMNS, set())
-    if not names:
-        inspector = sa.inspect(connection)
-        has_table = inspector.has_table('instances')
-        columns = inspector.get_columns('instances') if has_table else ()
-        names = connection.info[_COLUMNS] = {column['name'] for column in columns}
-    return names
+def _table(connection: sa.Connection, cell: Cell, needed: str) -> InstancesTable:
+    """The cell's table, whose columns are read once for as long as the connection is kept.
+
+    :param needed: the column that the list is sorted by
+    :raises: NotACellDatabase; one of errors.DRIVER
+    """
+    there = connection.info.get(_COLUMNS)
+    if there is None:
+        there = database.column_names(connection, 'instances', cell.identity)
+        connection.info[_COLUMNS] = there
+    return InstancesTable(
+        there, (*_NEEDED, needed), dialect=connection.dialect.name, identity=cell.identity
+    )
 
 
 # What runs in the cells.
@@ -309,7 +221,7 @@ class _Found(NamedTuple):
     invalid: list[InvalidRow]
 
 
-_Narrow = Callable[[_Table, sa.Select[Any]], sa.Select[Any]]
+_Narrow = Callable[[InstancesTable, sa.Select[Any]], sa.Select[Any]]
 
 
 def _read(
@@ -321,7 +233,7 @@ def _read(
 ) -> _Found:
     cell_uuid = context.cell.uuid
 
-    def narrow(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
+    def narrow(table: InstancesTable, query: sa.Select[Any]) -> sa.Select[Any]:
         query = query.where(order.is_behind_marker(table, cell_uuid))
         if project_id is not None:
             query = query.where(table['project_id'] == project_id)
@@ -343,11 +255,11 @@ def _read(
 
 
 def _read_one(context: RequestContext, uuid: str) -> _Found:
-    def narrow(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
+    def narrow(table: InstancesTable, query: sa.Select[Any]) -> sa.Select[Any]:
         return query.where(table['uuid'] == uuid)
 
-    def narrow_to_any_spelling(table: _Table, query: sa.Select[Any]) -> sa.Select[Any]:
-        return query.where(rows.digits(table['uuid']) == uuid.replace('-', ''))
+    def narrow_to_any_spelling(table: InstancesTable, query: sa.Select[Any]) -> sa.Select[Any]:
+        return query.where(table.digits() == uuid.replace('-', ''))
 
     found = _found(context, 'uuid', narrow, 1, 0)
     return found if found.rows else _found(context, 'uuid', narrow_to_any_spelling, 1, 0)
@@ -387,11 +299,14 @@ def _attempt(
     is_plain: bool,
 ) -> _Found:
     with context.cell.reader() as connection:
-        table = _Table(connection, context.cell, needed)
-        query = narrow(table, table.select(is_plain)).limit(limit).offset(offset or None)
+        table = _table(connection, context.cell, needed)
+        names = [name for name in SORT_KEYS if name in table]
+        query = table.select(names, is_typed=True, is_plain=is_plain)
+        query = narrow(table, query.where(table.is_no_marker(), table.is_shown()))
+        query = query.limit(limit).offset(offset or None)
         found = _Found([], [])
         for row in database.rows_of(connection, query, limit, is_plain=is_plain):
-            _sort_out(dict(zip(table.names, row, strict=True)), found)
+            _sort_out(dict(zip(names, row, strict=True)), found)
         return found
 
 
@@ -400,7 +315,7 @@ def _sort_out(values: dict[str, Any], found: _Found) -> None:
     uuid = uuids.canonical(spelled)
     problems = [] if uuid else [f'its uuid, {rows.shown(spelled)}, is none']
     for name, value in values.items():
-        checked = rows.time_of(value) if name in _TIMES else rows.text_of(value)
+        checked = rows.time_of(value) if name.endswith('_at') else rows.text_of(value)
         if value is not None and not (
             isinstance(checked, datetime.datetime) or rows.is_text(checked)
         ):

@@ -6,8 +6,6 @@ import datetime
 import decimal
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
-
 from nova_cellmap import text
 from nova_cellmap import uuids
 from nova_cellmap.objects import fields
@@ -141,11 +139,6 @@ def time_of(value: Any) -> datetime.datetime | None:
         return None
 
 
-def plainly(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[Any]:
-    """A column of Nova's that no driver can misunderstand: a time as text."""
-    return sa.cast(column, sa.String(40)).label(name) if name.endswith('_at') else column
-
-
 def owner_problem(name: str, value: Any, *, required: bool) -> str:
     """What is wrong with a project or a user; empty where the mapping can have it."""
     if value is None:
@@ -173,23 +166,6 @@ def shown(value: Any) -> str:
 def is_text(value: Any) -> bool:
     """Whether it is text, in the encoding that it should be in."""
     return isinstance(value, str) and text.is_encodable(value)
-
-
-def is_not_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Whether a flag is not set, or NULL, be it a truth value or a number.
-
-    The text is of no type, so that a database takes it for one of the column's, and knows from
-    its statistics how many rows have it.
-    """
-    return sa.or_(flag.is_(None), flag.op('=', is_comparison=True)(sa.text("'0'")))
-
-
-def digits(uuid: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """The hexadecimal digits of a uuid in any spelling."""
-    found = sa.func.lower(sa.func.trim(uuid))
-    for part in ('urn:', 'uuid:', '{', '}', '-'):
-        found = sa.func.replace(found, part, '')
-    return found
 
 
 def _number(value: Any) -> int | None:

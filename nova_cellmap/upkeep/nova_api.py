@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Nova's own API database knows of cells and of the instances in them."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import datetime
 from typing import Any, NamedTuple
@@ -13,17 +13,30 @@ from nova_cellmap import url
 from nova_cellmap.cells import database
 from nova_cellmap.cells import rows
 from nova_cellmap.cells.database import Reader
+from nova_cellmap.cells.nova_table import NovaTable
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.url import place
 
-# The columns that every release of Nova has, and those that one may not have, with their types.
+# The columns that are read, with their types, and those of them that every release of Nova has.
+_CELL_TYPES: dict[str, Any] = {
+    'id': sa.Integer(),
+    **dict.fromkeys(('uuid', 'name', 'transport_url', 'database_connection'), sa.Text()),
+    'disabled': sa.Boolean(),
+    'created_at': sa.DateTime(),
+}
 _CELL_NEEDED = ('id', 'uuid', 'name', 'transport_url', 'database_connection')
-_CELL_MORE = {'disabled': sa.Boolean, 'created_at': sa.DateTime}
+_MAPPING_TYPES: dict[str, Any] = {
+    **dict.fromkeys(('id', 'cell_id'), sa.Integer()),
+    **dict.fromkeys(('instance_uuid', 'project_id', 'user_id'), sa.Text()),
+    'queued_for_delete': sa.Boolean(),
+    'created_at': sa.DateTime(),
+}
 _MAPPING_NEEDED = ('id', 'instance_uuid', 'cell_id', 'project_id')
-_MAPPING_MORE = {'user_id': sa.String, 'queued_for_delete': sa.Boolean, 'created_at': sa.DateTime}
 
 _MOST_CELLS = 10_000
+# Whose tables they are, for messages.
+_WHOSE = "Nova's API database"
 
 
 class NovaCell(NamedTuple):
@@ -97,18 +110,22 @@ class NovaAPI:
     """The two tables, in the shape that the release of Nova gave them.
 
     :param reader: from :func:`connect`
-    :raises: NotANovaDatabase, and what the reader does
+    :raises: NotACellDatabase, and what the reader does
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._cells = _Table(reader, 'cell_mappings', _CELL_NEEDED, _CELL_MORE)
-        self._mappings = _Table(reader, 'instance_mappings', _MAPPING_NEEDED, _MAPPING_MORE)
+        self._cells = _table(reader, 'cell_mappings', _CELL_TYPES, _CELL_NEEDED)
+        self._mappings = _table(
+            reader, 'instance_mappings', _MAPPING_TYPES, _MAPPING_NEEDED, uuid='instance_uuid'
+        )
 
     def cells(self) -> list[NovaCell]:
         """All cells, by ``id``."""
-        by_id = self._cells.column('id')
-        found = self._cells.rows(lambda query: query.order_by(by_id), _MOST_CELLS)
+        by_id = self._cells['id']
+        found = self._rows(
+            self._cells, NovaCell._fields, _MOST_CELLS, lambda query: query.order_by(by_id)
+        )
         return [NovaCell(*row) for row in found]
 
     def after(self, last_id: int, limit: int) -> Page | None:
@@ -116,12 +133,13 @@ class NovaAPI:
 
         The rows of Nova's own that map nothing are left out.
         """
-        by_id = self._mappings.column('id')
-
-        def behind(query: sa.Select[Any]) -> sa.Select[Any]:
-            return query.where(self._is_no_marker(), by_id > last_id).order_by(by_id).limit(limit)
-
-        found = self._mappings.rows(behind, limit)
+        by_id, is_no_marker = self._mappings['id'], self._mappings.is_no_marker()
+        found = self._rows(
+            self._mappings,
+            NovaMapping._fields,
+            limit,
+            lambda query: query.where(is_no_marker, by_id > last_id).order_by(by_id).limit(limit),
+        )
         ids = [row[0] for row in found]
         if not all(type(number) is int for number in ids) or ids != sorted({last_id, *ids})[1:]:
             raise exception.NotANovaDatabase(
@@ -131,56 +149,28 @@ class NovaAPI:
 
     def last_id(self) -> int:
         """The greatest ``id`` of ``instance_mappings``; 0 in an empty table."""
-        by_id = self._mappings.column('id')
-        query = sa.select(by_id).where(self._is_no_marker()).order_by(by_id.desc()).limit(1)
-        [*found] = self._reader.rows(query, 1)
+        by_id = self._mappings['id']
+        query = self._mappings.select(['id']).where(self._mappings.is_no_marker())
+        [*found] = self._reader.rows(query.order_by(by_id.desc()).limit(1), 1)
         return found[0][0] if found and type(found[0][0]) is int else 0
 
-    def _is_no_marker(self) -> sa.ColumnElement[bool]:
-        project_id = self._mappings.column('project_id')
-        is_other = sa.func.coalesce(project_id, '').not_in(rows.MARKERS)
-        return sa.and_(is_other, self._mappings.column('instance_uuid') != rows.NO_UUID)
-
-
-class _Table:
-    """A table, of which the release may lack some columns."""
-
-    def __init__(
-        self, reader: Reader, name: str, needed: Sequence[str], more: dict[str, Any]
-    ) -> None:
-        there = reader.column_names(name)
-        missing = [column for column in needed if column not in there]
-        if missing:
-            raise exception.NotANovaDatabase(reason=f'its table {name} lacks {", ".join(missing)}')
-        self._reader = reader
-        columns = dict.fromkeys(needed) | more
-        self._table = sa.table(name, *(sa.column(each, type_) for each, type_ in columns.items()))
-        self._query = self._select(there, lambda column: column)
-        self._plain = self._select(there, _plainly)
-
-    def column(self, name: str) -> sa.ColumnElement[Any]:
-        return self._table.c[name]
-
-    def rows(
-        self, behind: Callable[[sa.Select[Any]], sa.Select[Any]], most: int
-    ) -> Sequence[Sequence[Any]]:
-        """All columns that are named, in this order; NULL for those that the release lacks."""
-        return self._reader.rows(behind(self._query), most, plain=behind(self._plain))
-
-    def _select(
+    def _rows(
         self,
-        there: Collection[str],
-        plain: Callable[[sa.ColumnElement[Any]], sa.ColumnElement[Any]],
-    ) -> sa.Select[Any]:
-        columns = self._table.columns
-        return sa.select(
-            *(plain(each) if each.name in there else sa.null() for each in columns)
-        ).select_from(self._table)
+        table: NovaTable,
+        names: Sequence[str],
+        most: int,
+        narrow: Callable[[sa.Select[Any]], sa.Select[Any]],
+    ) -> Sequence[Sequence[Any]]:
+        """These columns, in this order; NULL for those that the release lacks."""
+        query = narrow(table.select(names, is_typed=True))
+        return self._reader.rows(query, most, plain=narrow(table.select(names, is_plain=True)))
 
 
-def _plainly(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """The same without a type, so that nothing has to be of it."""
-    return sa.type_coerce(rows.plainly(column, str(column.key)), sa.types.NullType())
+def _table(
+    reader: Reader, name: str, types: Mapping[str, Any], needed: Sequence[str], uuid: str = 'uuid'
+) -> NovaTable:
+    there = reader.column_names(name)
+    return NovaTable(name, there, types, needed, uuid=uuid, identity=_WHOSE)
 
 
 def _page(found: Sequence[Sequence[Any]]) -> Page:
