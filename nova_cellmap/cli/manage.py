@@ -3,7 +3,7 @@
 
 import sys
 
-from nova_cellmap.cli import base
+from nova_cellmap.cli import app
 
 COMMANDS = {
     'db sync': 'nova_cellmap.cli.db:Sync',
@@ -23,14 +23,14 @@ COMMANDS = {
 }
 
 
-def program() -> base.App:
-    return base.App(
+def program() -> app.App:
+    return app.App(
         'nova-cellmap-manage', "Keep the mapping of a cloud's instances to their cells.", COMMANDS
     )
 
 
 def main(argv: list[str] | None = None) -> int:
-    return base.main(program(), argv)
+    return app.main(program(), argv)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from oslo_upgradecheck.upgradecheck import Code
 from oslo_upgradecheck.upgradecheck import Result
 
 from nova_cellmap import exception
+from nova_cellmap.cli import app
 from nova_cellmap.cli import base
 
 if TYPE_CHECKING:
@@ -134,8 +135,8 @@ def _check_reachable(cell: Any) -> Result:
     return Result(Code.SUCCESS)
 
 
-def program() -> base.App:
-    return base.App(
+def program() -> app.App:
+    return app.App(
         'nova-cellmap-status',
         'Tell whether nova_cellmap is ready.',
         {'upgrade check': 'nova_cellmap.cli.status:UpgradeCheck'},
@@ -143,7 +144,7 @@ def program() -> base.App:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return base.main(program(), argv)
+    return app.main(program(), argv)
 
 
 if __name__ == '__main__':

@@ -52,8 +52,8 @@ from nova_cellmap.db.counts import (
     instance_mapping_get_count_by_uuids_and_user as instance_mapping_get_count_by_uuids_and_user,
 )
 from nova_cellmap.db.counts import instance_mapping_get_counts as instance_mapping_get_counts
-from nova_cellmap.db.facts import SEPARATOR as SEPARATOR
 from nova_cellmap.db.facts import Fact as Fact
+from nova_cellmap.db.facts import cell_of_fact as cell_of_fact
 from nova_cellmap.db.facts import fact as fact
 from nova_cellmap.db.facts import instance_mapping_get_as_stored as instance_mapping_get_as_stored
 from nova_cellmap.db.facts import instance_mapping_scan as instance_mapping_scan

@@ -23,7 +23,7 @@ from nova_cellmap.db.transaction import reads
 Fact = tuple[str, str]
 
 # ASCII's own separators, of units and of records.
-SEPARATOR, _NULL = '\x1f', '\x1e'
+_SEPARATOR, _NULL = '\x1f', '\x1e'
 
 
 def fact(
@@ -40,8 +40,13 @@ def fact(
     """
     said: sa.ColumnElement[str] = sa.case((queued_for_delete, '1'), else_='0')
     for each in reversed(texts):
-        said = sa.func.coalesce(sa.type_coerce(each, sa.String), _NULL) + SEPARATOR + said
+        said = sa.func.coalesce(sa.type_coerce(each, sa.String), _NULL) + _SEPARATOR + said
     return said
+
+
+def cell_of_fact(fact: Fact) -> str:
+    """The uuid of the cell that a fact names; where it names none, no uuid."""
+    return fact[1].partition(_SEPARATOR)[0]
 
 
 @reads

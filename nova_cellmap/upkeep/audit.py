@@ -203,7 +203,7 @@ class Audit:
             facts = stream.take(end)
             self.reports[uuid].instances += len(facts)
             there.update(facts)
-        for named, number in Counter(map(_cell_of, mapped)).items():
+        for named, number in Counter(map(db_api.cell_of_fact, mapped)).items():
             if named in self.reports:
                 self.reports[named].mappings += number
         unmatched = there.symmetric_difference(mapped)
@@ -211,7 +211,9 @@ class Audit:
             return []
         # A mapping to a cell that is not read, or to none, matters where a cell that is read
         # has the instance.
-        return sorted({fact[0] for fact in unmatched if fact in there or _cell_of(fact) in cells})
+        return sorted(
+            {fact[0] for fact in unmatched if fact in there or db_api.cell_of_fact(fact) in cells}
+        )
 
     # Looking again.
 
@@ -374,10 +376,6 @@ class Audit:
 
 def _warn(case: Case, error: exception.InvalidInput) -> None:
     LOG.warning('The mapping of instance %s is left as it is: %s', case.uuid, error)
-
-
-def _cell_of(fact: db_api.Fact) -> str:
-    return fact[1].partition(db_api.SEPARATOR)[0]
 
 
 def _part(uuid: str) -> float:

@@ -10,7 +10,7 @@ _NO_CELL = 'no cell'
 
 
 @dataclasses.dataclass
-class Count:
+class Tally:
     """How many mappings there are, and how many of them are queued for delete."""
 
     mappings: int = 0
@@ -23,7 +23,7 @@ class Count:
 
 
 @dataclasses.dataclass
-class CellCount(Count):
+class CellCount(Tally):
     """The mappings of a cell, or with ``uuid`` None those of no cell, of so many ``projects``."""
 
     uuid: str | None = None
@@ -37,7 +37,7 @@ class CellCount(Count):
 
 
 @dataclasses.dataclass
-class ProjectCount(Count):
+class ProjectCount(Tally):
     """The mappings of a project; ``by_cell`` counts them by the cell's uuid, or None."""
 
     project_id: str = ''

@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
-class Run(batches.Run):
+class MapRun(batches.Run):
     """A run over a cell's ``instances``.
 
     ``hidden`` of the rows were left out. Of the ``conflicts`` that this very run met, ``invalid``
@@ -39,8 +39,8 @@ def map_instances(
     max_count: int | None = None,
     batch_size: int = batches.BATCH_SIZE,
     reset: bool = False,
-    on_batch: Callable[[Run], None] = lambda run: None,
-) -> Run:
+    on_batch: Callable[[MapRun], None] = lambda run: None,
+) -> MapRun:
     """Map the instances of a cell to it.
 
     Deleted and soft-deleted ones are mapped as queued for delete; hidden rows, and the
@@ -81,13 +81,13 @@ def map_instances(
     return run
 
 
-def _resume(context: RequestContext, cell: CellMapping) -> Run:
+def _resume(context: RequestContext, cell: CellMapping) -> MapRun:
     stopped = db_api.map_progress_get(context, cell.uuid)
     if stopped is None:
-        return Run()
+        return MapRun()
     last_id = stopped['last_instance_id']
     LOG.info('Going on after instance number %d of cell %s', last_id, cell.identity)
-    return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
+    return MapRun(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
 
 
 @dataclasses.dataclass
@@ -151,7 +151,7 @@ def _map(
     return total
 
 
-def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
+def _note(cell: CellMapping, run: MapRun, batch: _Batch, result: db_api.BulkResult) -> None:
     _note_invalid(cell, run, batch.invalid)
     problems = [
         f'instance {uuid} is mapped to cell {other}' for uuid, other in result['conflicts'].items()
@@ -163,7 +163,7 @@ def _note(cell: CellMapping, run: Run, batch: _Batch, result: db_api.BulkResult)
     run.conflicts += len(problems)
 
 
-def _note_invalid(cell: CellMapping, run: Run, rows: Collection[InvalidRow]) -> None:
+def _note_invalid(cell: CellMapping, run: MapRun, rows: Collection[InvalidRow]) -> None:
     batches.warn(f'cell {cell.identity}', [*map(str, rows)], run.conflicts)
     run.invalid += len(rows)
     run.conflicts += len(rows)

@@ -30,7 +30,7 @@ _NO_URL = 'none:///'
 
 
 @dataclasses.dataclass
-class Run(batches.Run):
+class ImportRun(batches.Run):
     """A run over Nova's ``instance_mappings``, after all of its ``cell_mappings``.
 
     ``cells_created`` of the cells are new, ``cells_existing`` stood already, and
@@ -53,8 +53,8 @@ def import_nova(
     max_count: int | None = None,
     batch_size: int = batches.BATCH_SIZE,
     reset: bool = False,
-    on_batch: Callable[[Run], None] = lambda run: None,
-) -> Run:
+    on_batch: Callable[[ImportRun], None] = lambda run: None,
+) -> ImportRun:
     """Copy Nova's cells, and then its instance mappings. Nova's database is only read.
 
     What stands already is left as it is. A cell with the same uuid but another name or URL is
@@ -100,17 +100,17 @@ def import_nova(
     return run
 
 
-def _resume(context: RequestContext, source: str) -> Run:
+def _resume(context: RequestContext, source: str) -> ImportRun:
     stopped = db_api.import_progress_get(context, source)
     if stopped is None:
-        return Run()
+        return ImportRun()
     last_id = stopped['last_mapping_id']
     LOG.info('Going on after mapping number %d of %s', last_id, _WHERE)
-    return Run(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
+    return ImportRun(first_id=last_id, last_id=last_id, conflicts=stopped['conflicts'])
 
 
 def _import_cells(
-    context: RequestContext, nova_cells: list[NovaCell], run: Run
+    context: RequestContext, nova_cells: list[NovaCell], run: ImportRun
 ) -> dict[int | None, str | None]:
     """Add the cells that are missing; answer the uuid of each that is here, by Nova's ``id``.
 
@@ -246,7 +246,7 @@ def _import(
     return total
 
 
-def _note(run: Run, batch: _Batch, result: db_api.BulkResult) -> None:
+def _note(run: ImportRun, batch: _Batch, result: db_api.BulkResult) -> None:
     run.invalid += len(batch.invalid)
     problems = [*map(str, batch.invalid), *batch.problems]
     problems += [

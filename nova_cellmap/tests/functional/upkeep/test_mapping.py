@@ -23,13 +23,13 @@ _mappings = own.instance_mapping
 
 
 class _Case(cells_base.TestCase):
-    def map(self, cell: CellMapping | None = None, **options: Any) -> mapping.Run:
+    def map(self, cell: CellMapping | None = None, **options: Any) -> mapping.MapRun:
         return mapping.map_instances(self.context, cell or self.cell, **options)
 
     def add(self, **values: Any) -> str:
         return nova_cell.add(self.nova, **values)
 
-    def assert_run(self, run: mapping.Run, done: bool = True, **counts: int) -> None:
+    def assert_run(self, run: mapping.MapRun, done: bool = True, **counts: int) -> None:
         """A run with these counts, and 0 of what is not named."""
         names = ('created', 'existing', 'hidden', 'conflicts')
         expected = {**dict.fromkeys(names, 0), **counts, 'done': done}
@@ -124,7 +124,7 @@ class MapInstances(_Case):
     def test_instances_that_appear_behind_what_was_read_are_mapped(self) -> None:
         nova_cell.fill(self.nova, 4)
 
-        def add_one(run: mapping.Run) -> None:
+        def add_one(run: mapping.MapRun) -> None:
             if run.rows == 1:
                 self.add()
 
@@ -134,7 +134,7 @@ class MapInstances(_Case):
         nova_cell.fill(self.nova, 4)
         before = threading.active_count()
 
-        def fail(run: mapping.Run) -> None:
+        def fail(run: mapping.MapRun) -> None:
             raise ZeroDivisionError
 
         # The error and its traceback are kept, as a debugger would.
@@ -165,7 +165,7 @@ class MapInstances(_Case):
         nova_cell.fill(self.nova, 60)
         removed: list[int] = []
 
-        def remove(run: mapping.Run) -> None:
+        def remove(run: mapping.MapRun) -> None:
             # The next batches, as many as are under way, may map to it once more.
             while not removed:
                 with contextlib.suppress(exception.CellMappingInUse):
@@ -229,7 +229,7 @@ class Resume(_Case):
             with self.nova.begin() as connection:
                 connection.exec_driver_sql(f'ALTER TABLE {old} RENAME TO {new}')
 
-        def lose(run: mapping.Run) -> None:
+        def lose(run: mapping.MapRun) -> None:
             if run.rows == 2:
                 rename('instances', 'lost')
                 found.callback(rename, 'lost', 'instances')

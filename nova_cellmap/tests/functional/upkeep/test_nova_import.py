@@ -57,7 +57,7 @@ class _Case(cells_base.TestCase):
     def add(self, **values: Any) -> str:
         return nova_api.add(self.api, **{'cell_id': self.cell_id, **values})
 
-    def take_over(self, **options: Any) -> nova_import.Run:
+    def take_over(self, **options: Any) -> nova_import.ImportRun:
         return nova_import.import_nova(self.context, cells_base.url_of(self.api), **options)
 
     def logged(self) -> base_fixtures.FakeLogger:
@@ -74,12 +74,12 @@ class _Case(cells_base.TestCase):
         [row] = self.execute(_mappings.select().where(_mappings.c.instance_uuid == uuid))
         return row
 
-    def assert_run(self, run: nova_import.Run, done: bool = True, **counts: int) -> None:
+    def assert_run(self, run: nova_import.ImportRun, done: bool = True, **counts: int) -> None:
         """A run with these counts, and 0 of the mappings' counts that are not named."""
         expected = {**dict.fromkeys(_COUNTS, 0), **counts, 'done': done}
         self.assertEqual(expected, {name: getattr(run, name) for name in expected})
 
-    def assert_cells(self, run: nova_import.Run, *counts: int) -> None:
+    def assert_cells(self, run: nova_import.ImportRun, *counts: int) -> None:
         """So many cells were created, existed, were conflicts; besides the one that is here."""
         created, existing, conflicts = counts
         found = tuple(getattr(run, name) for name in _CELL_COUNTS)
@@ -318,7 +318,7 @@ class Mappings(_Case):
     def test_mappings_that_appear_behind_what_was_read(self) -> None:
         nova_api.fill(self.api, 4, cells=(self.cell_id,))
 
-        def add_one(run: nova_import.Run) -> None:
+        def add_one(run: nova_import.ImportRun) -> None:
             if run.rows == 1:
                 self.add()
 
@@ -336,7 +336,7 @@ class Mappings(_Case):
         other = context.get_admin_context()
         removed: list[int] = []
 
-        def remove(run: nova_import.Run) -> None:
+        def remove(run: nova_import.ImportRun) -> None:
             # The next batches, as many as are under way, may map to it once more.
             while not removed:
                 with contextlib.suppress(exception.CellMappingInUse):
@@ -356,7 +356,7 @@ class Mappings(_Case):
         nova_api.fill(self.api, 4, cells=(self.cell_id,))
         before = threading.active_count()
 
-        def fail(run: nova_import.Run) -> None:
+        def fail(run: nova_import.ImportRun) -> None:
             raise ZeroDivisionError
 
         self.assertRaises(ZeroDivisionError, self.take_over, batch_size=1, on_batch=fail)
@@ -424,7 +424,7 @@ class Resume(_Case):
             with self.api.begin() as connection:
                 connection.exec_driver_sql(f'ALTER TABLE {old} RENAME TO {new}')
 
-        def lose(run: nova_import.Run) -> None:
+        def lose(run: nova_import.ImportRun) -> None:
             if run.rows == 2:
                 rename('instance_mappings', 'lost')
 

@@ -444,7 +444,7 @@ class Import(_Case):
         super().setUp()
         self.api = self.new_nova_api()
 
-    def run_import(self, **options: Any) -> nova_import.Run:
+    def run_import(self, **options: Any) -> nova_import.ImportRun:
         return nova_import.import_nova(self.context, cells_base.url_of(self.api), **options)
 
     def test_spellings_markers_and_odd_rows(self) -> None:

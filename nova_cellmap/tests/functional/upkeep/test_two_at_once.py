@@ -23,7 +23,7 @@ class TwoAtOnce(cells_base.TestCase):
             for uuid in list(cells_base.instances_in(self.nova))[::3]
         ]
         self.execute(own.instance_mapping.insert().values(rows))
-        runs: list[mapping.Run] = []
+        runs: list[mapping.MapRun] = []
 
         def run() -> None:
             context = RequestContext(overwrite=False)

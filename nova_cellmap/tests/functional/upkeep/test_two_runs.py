@@ -28,10 +28,10 @@ class TwoRuns(cells_base.TestCase):
             connection.execute(nova_cell.instances.insert(), rows)
         self.uuids = [row['uuid'] for row in rows]
 
-    def run_two(self) -> list[mapping.Run]:
+    def run_two(self) -> list[mapping.MapRun]:
         start = threading.Barrier(2)
 
-        def run(number: int) -> mapping.Run:
+        def run(number: int) -> mapping.MapRun:
             start.wait(30)
             context = RequestContext(overwrite=False)
             return mapping.map_instances(context, self.cell, batch_size=100)
@@ -39,7 +39,7 @@ class TwoRuns(cells_base.TestCase):
         with futures.ThreadPoolExecutor(2) as pool:
             return list(pool.map(run, range(2)))
 
-    def assert_mapped(self, runs: list[mapping.Run]) -> None:
+    def assert_mapped(self, runs: list[mapping.MapRun]) -> None:
         self.assertEqual([0, 0], [run.conflicts for run in runs])
         self.assertEqual(dict.fromkeys(self.uuids, self.cell.uuid), self.mapped())
 

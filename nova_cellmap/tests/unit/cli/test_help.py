@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import testtools
 
+from nova_cellmap.cli import app
 from nova_cellmap.cli import base
 from nova_cellmap.cli import manage
 from nova_cellmap.cli import status
@@ -44,7 +45,7 @@ class _Command(NamedTuple):
         return [action for action in self.parser._actions if action not in self.own]
 
 
-def _programs() -> Iterator[tuple[base.App, Callable[[list[str]], int]]]:
+def _programs() -> Iterator[tuple[app.App, Callable[[list[str]], int]]]:
     yield manage.program(), manage.main
     yield status.program(), status.main
 
