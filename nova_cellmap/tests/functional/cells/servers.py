@@ -8,6 +8,7 @@ import time
 import sqlalchemy as sa
 
 from nova_cellmap.tests import base
+from nova_cellmap.tests import fixtures
 
 
 def silent_port(case: base.TestCase) -> int:
@@ -58,3 +59,22 @@ def wait_for_no_connections_to(database: sa.Engine) -> None:
 def _descriptors_of(path: str) -> int:
     links = pathlib.Path('/proc/self/fd').iterdir()
     return sum(str(link.readlink()) == path for link in links if link.is_symlink())
+
+
+def kill_connections_to(nova: sa.Engine) -> None:
+    """Have its server end them."""
+    nova.dispose()
+    if nova.dialect.name == 'sqlite':
+        return
+    if nova.dialect.name == 'postgresql':
+        beside = nova.url.set(database='postgres')
+        query = 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name'
+    else:
+        beside = nova.url.set(database='information_schema')
+        query = 'SELECT id FROM processlist WHERE db = :name'
+    engine = fixtures.engine(beside, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.text(query), {'name': nova.url.database}).all()
+        if nova.dialect.name != 'postgresql':
+            for row in rows:
+                connection.exec_driver_sql(f'KILL {row.id}')
