@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The audit: what differs between the mapping and the cells, and mending it."""
+"""The audit: what differs between the mapping and the cells, and repairing it."""
 
 import argparse
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _LOG_WIDTH = 200
 
 
 class Audit(base.Lister):
-    """Compare the mapping with the instances of every cell, and mend it where asked to.
+    """Compare the mapping with the instances of every cell, and repair it where asked to.
 
     Prints a row for each problem: missing (an instance without a mapping), orphaned (a
     mapping of an instance that no cell has), wrong_cell, no_cell (mapped to no cell, but
@@ -44,7 +44,7 @@ class Audit(base.Lister):
         '    -f csv --summary /var/lib/nova-cellmap/audit.json',
     )
     exit_statuses = {
-        0: 'the mapping is true, or is now',
+        0: 'the mapping is correct, or is now',
         1: 'problems are left',
         2: 'a cell could not be read; of the others, problems may be left as well',
         3: 'a cell is empty and many mappings name it: --purge was refused, nothing was changed',
@@ -61,7 +61,7 @@ class Audit(base.Lister):
         parser.add_argument(
             '--repair',
             action='store_true',
-            help='Mend what the cells tell how to: all but orphaned, duplicate and invalid_row.',
+            help='Repair what the cells tell how to: all but orphaned, duplicate and invalid_row.',
         )
         parser.add_argument('--purge', action='store_true', help='Remove the orphaned mappings.')
         parser.add_argument(
@@ -126,8 +126,8 @@ class Audit(base.Lister):
         """The problems, as they are found; behind the last one, the summary is written."""
         with progress.shown('Auditing', self.app.stderr, self.app.is_quiet) as report:
             for problem in run.problems(lambda part: report(part, 1, run.instances)):
-                done = 'removed' if problem.kind == 'orphaned' else 'mended'
-                detail = f'{problem.detail}; {done}' if problem.mended else problem.detail
+                done = 'removed' if problem.kind == 'orphaned' else 'repaired'
+                detail = f'{problem.detail}; {done}' if problem.repaired else problem.detail
                 yield problem.instance_uuid, problem.kind.value, problem.cell_uuid, detail
         # Before the rows are printed, or the rest of them: that may fail.
         summary = self._report.summary()
@@ -187,8 +187,8 @@ class Report:
         """How many problems there were and are."""
         reports = self._run.reports.values()
         found = sum(report.found.total() for report in reports)
-        mended = sum(report.mended.total() for report in reports)
-        return f'{_counted(found, "problem")} found until then, {mended:,} of them mended'
+        repaired = sum(report.repaired.total() for report in reports)
+        return f'{_counted(found, "problem")} found until then, {repaired:,} of them repaired'
 
     def summary(self) -> dict[str, Any]:
         run = self._run
@@ -214,7 +214,7 @@ class Report:
             'instances': report.instances,
             'mappings': report.mappings,
             'problems': {kind.value: number for kind, number in sorted(report.found.items())},
-            'mended': report.mended.total(),
+            'repaired': report.repaired.total(),
             'left': report.left,
             'error': str(errors[uuid]) if uuid in errors else None,
         }
@@ -253,7 +253,7 @@ def _table(summary: dict[str, Any]) -> Any:
 
     shown = table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     shown.add_column('cell')
-    for name in ('instances', 'problems', 'mended', 'left'):
+    for name in ('instances', 'problems', 'repaired', 'left'):
         shown.add_column(name, justify='right')
     shown.add_column('')
     most = max((cell['instances'] for cell in summary['cells']), default=0)
@@ -261,7 +261,7 @@ def _table(summary: dict[str, Any]) -> Any:
         if cell['error'] is not None:
             shown.add_row(_text(_name(cell)), *'----', text.Text('not read', style='red'))
             continue
-        numbers = cell['instances'], sum(cell['problems'].values()), cell['mended'], cell['left']
+        numbers = cell['instances'], sum(cell['problems'].values()), cell['repaired'], cell['left']
         shown.add_row(_text(_name(cell)), *(f'{number:,}' for number in numbers), _bar(cell, most))
     return shown
 
@@ -297,8 +297,8 @@ def _verdict(summary: dict[str, Any]) -> str:
     if left:
         return f'{_counted(left, "problem")} left ({took}).'
     if summary['problems']:
-        return f'All is mended: {_counted(summary["problems"], "problem")} ({took}).'
-    return f'The mapping is true ({took}).'
+        return f'{_counted(summary["problems"], "problem")} repaired, none left ({took}).'
+    return f'The mapping is correct ({took}).'
 
 
 def _counted(number: int, thing: str) -> str:

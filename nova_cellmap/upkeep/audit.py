@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing the mapping with what the cells have, and mending it.
+"""Comparing the mapping with what the cells have, and repairing it.
 
 The mapping and the instances of every cell are read side by side in the order of the
 instances' uuids, a page of each at a time. What the two sides do not say alike is looked
@@ -50,19 +50,19 @@ class CellReport:
     """What a run has seen of a cell.
 
     ``instances`` is how many of the cell's rows were read, ``mappings`` how many of the mapping
-    name it; ``found`` and ``mended`` count the problems by kind.
+    name it; ``found`` and ``repaired`` count the problems by kind.
     """
 
     cell: CellMapping
     instances: int = 0
     mappings: int = 0
     found: Counter[Kind] = dataclasses.field(default_factory=Counter)
-    mended: Counter[Kind] = dataclasses.field(default_factory=Counter)
+    repaired: Counter[Kind] = dataclasses.field(default_factory=Counter)
 
     @property
     def left(self) -> int:
         """How many problems it still has."""
-        return self.found.total() - self.mended.total()
+        return self.found.total() - self.repaired.total()
 
 
 class Audit:
@@ -70,7 +70,7 @@ class Audit:
 
     :param cells: all cells of the cloud: an instance may be in any of them
     :param only: look for the problems of this cell alone
-    :param repair: mend what can be told from the cells: all but the orphaned and the duplicate
+    :param repair: repair what can be told from the cells: all but the orphaned and the duplicate
     :param purge: remove the orphaned
     :param batch_size: how many rows of each side are read at a time
     :param sleep: seconds to rest after each batch
@@ -113,7 +113,7 @@ class Audit:
         return sum(report.instances for report in self.reports.values())
 
     def problems(self, on_batch: Callable[[float], None] = lambda part: None) -> Iterator[Problem]:
-        """Each problem as it is found, and mended if it is to be.
+        """Each problem as it is found, and repaired if it is to be.
 
         A cell that cannot be read is noted in ``errors``, and from there on no mapping is
         called orphaned.
@@ -230,7 +230,7 @@ class Audit:
                 for problem in case.problems
             }
             for problem in problems:
-                problem.mended = (problem.instance_uuid, problem.kind) not in left
+                problem.repaired = (problem.instance_uuid, problem.kind) not in left
         for problem in problems:
             self._book(problem)
         return problems
@@ -250,7 +250,7 @@ class Audit:
             # It was added meanwhile.
             self.reports[uuid] = CellReport(self._cells[uuid])
         self.reports[uuid].found[problem.kind] += 1
-        self.reports[uuid].mended[problem.kind] += problem.mended
+        self.reports[uuid].repaired[problem.kind] += problem.repaired
 
     def _judge(self, uuids: Sequence[str]) -> list[Case]:
         """What is wrong with each of these instances; nothing where all is well."""

@@ -37,14 +37,14 @@ class Problem:
     """Something wrong with the mapping of one instance.
 
     ``cell_uuid`` is the cell that has the instance; for an orphaned mapping the one that it
-    names. ``mended`` says that it is right now.
+    names. ``repaired`` says that it is right now.
     """
 
     instance_uuid: str
     kind: Kind
     cell_uuid: str
     detail: str
-    mended: bool = False
+    repaired: bool = False
 
 
 @dataclasses.dataclass

@@ -68,7 +68,7 @@ class Audit(_Case):
         self.add()
         outcome = self.assert_succeeds(*self.command, '-f', 'json')
         self.assertEqual([], outcome.json)
-        self.assertIn('The mapping is true', outcome.err)
+        self.assertIn('The mapping is correct', outcome.err)
         self.assertIn('100%', outcome.err)
 
     def test_1_and_a_row_for_each_problem(self) -> None:
@@ -83,8 +83,12 @@ class Audit(_Case):
     def test_repair_and_purge_say_what_was_mended(self) -> None:
         problems = self.break_all()
         for row in self.audit(1, '--repair'):
-            mended = problems[row['instance_uuid']] not in ('orphaned', 'duplicate', 'invalid_row')
-            self.assertEqual(mended, row['detail'].endswith('; mended'), str(row))
+            repaired = problems[row['instance_uuid']] not in (
+                'orphaned',
+                'duplicate',
+                'invalid_row',
+            )
+            self.assertEqual(repaired, row['detail'].endswith('; repaired'), str(row))
         self.assertEqual(
             {'orphaned', 'duplicate', 'invalid_row'},
             {row['problem'] for row in self.audit(1, '--purge')},
@@ -169,7 +173,7 @@ class OutputSqlite(_Case):
             summary,
         )
         self.assertEqual(dict.fromkeys(sorted(_PROBLEMS), 1), first['problems'])
-        self.assertEqual((5, 3, None), (first['mended'], first['left'], first['error']))
+        self.assertEqual((5, 3, None), (first['repaired'], first['left'], first['error']))
         self.assertEqual(
             ('cell2', 1, {}), (second['cell_name'], second['instances'], second['problems'])
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing the mapping with the cells, and mending it."""
+"""Comparing the mapping with the cells, and repairing it."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ class Found(_Case):
             (uuid, kind, cell.uuid), (problem.instance_uuid, problem.kind, problem.cell_uuid)
         )
         self.assertIn(detail, problem.detail)
-        self.assertFalse(problem.mended)
+        self.assertFalse(problem.repaired)
         return problem
 
     def test_no_cell_and_no_mapping(self) -> None:
@@ -310,20 +310,20 @@ class Cloud(_Cloud):
         before = self.execute(_mappings.select().order_by(_mappings.c.id))
 
         run = self.audit(repair=True, batch_size=50)
-        mended = {
+        repaired = {
             (problem.instance_uuid, problem.kind.value)
             for problem in run.problems()
-            if problem.mended
+            if problem.repaired
         }
         never = faults[Kind.DUPLICATE] | faults[Kind.INVALID_ROW]
         left = faults[Kind.ORPHANED] | never
-        self.assertEqual(expected - left, mended)
+        self.assertEqual(expected - left, repaired)
         self.assertEqual(3 * _DOZEN, sum(report.left for report in run.reports.values()))
         self.assertEqual(left, self.found())
         self.assertEqual(left, self.found(repair=True))
 
         [*purged] = self.audit(purge=True).problems()
-        self.assertEqual(_DOZEN, sum(problem.mended for problem in purged))
+        self.assertEqual(_DOZEN, sum(problem.repaired for problem in purged))
         self.assertEqual(never, self.found())
         # What had no fault is as it was.
         faulty = {uuid for uuid, _ in expected}
@@ -336,7 +336,9 @@ class Cloud(_Cloud):
         for kind in Kind:
             if kind not in (Kind.DUPLICATE, Kind.INVALID_ROW):
                 self.break_(kind)
-        self.assertTrue(all(problem.mended for problem in self.problems(repair=True, purge=True)))
+        self.assertTrue(
+            all(problem.repaired for problem in self.problems(repair=True, purge=True))
+        )
         self.assertEqual(set(), self.found())
 
     def test_of_one_cell(self) -> None:
@@ -516,7 +518,7 @@ class Races(_Case):
             lambda: self.change(uuid, cell_uuid=cell3.uuid), at='instance_mapping_update_bulk'
         ):
             [problem] = self.problems(repair=True)
-        self.assertFalse(problem.mended)
+        self.assertFalse(problem.repaired)
         self.assertEqual(cell3.uuid, self.row(uuid).cell_uuid)
 
     def test_an_owner_that_changes_meanwhile(self) -> None:
@@ -525,7 +527,7 @@ class Races(_Case):
             lambda: self.change(uuid, project_id='new'), at='instance_mapping_update_bulk'
         ):
             [problem] = self.problems(repair=True)
-        self.assertFalse(problem.mended)
+        self.assertFalse(problem.repaired)
         self.assertEqual('new', self.row(uuid).project_id)
 
     def test_an_orphan_that_is_moved_meanwhile(self) -> None:
@@ -567,7 +569,7 @@ class Races(_Case):
         cell3.destroy()
         [problem] = run.problems()
         self.assertEqual((uuid, Kind.MISSING), (problem.instance_uuid, problem.kind))
-        self.assertFalse(problem.mended)
+        self.assertFalse(problem.repaired)
 
     def test_an_instance_that_moves_between_two_looks(self) -> None:
         """Shown in neither cell at the moment at which each was read."""

@@ -87,7 +87,7 @@ class _Case(cells_base.TestCase):
                 self.assertIn('row ', problem.detail)
         self.execute(_mappings.delete())
         repaired = self.audit(repair=True, purge=True, batch_size=2)
-        left = [problem.kind for problem in repaired if not problem.mended]
+        left = [problem.kind for problem in repaired if not problem.repaired]
         self.assertEqual([Kind.INVALID_ROW] * count, left)
         self.assertEqual(good, self.mapped().keys())
         return problems
@@ -365,8 +365,8 @@ class MappingsSqlite(_Case):
                         expected = dict.fromkeys((self.odd, self.gone), Kind.INVALID_ROW)
                         expected[self.missing] = Kind.MISSING
                         self.assertEqual(expected, kinds)
-                        mended = {each.instance_uuid for each in problems if each.mended}
-                        self.assertEqual({self.missing} if options else set(), mended)
+                        repaired = {each.instance_uuid for each in problems if each.repaired}
+                        self.assertEqual({self.missing} if options else set(), repaired)
                         for each in problems:
                             if each.kind is Kind.INVALID_ROW:
                                 self.assertIn(f'{column}, ', each.detail)

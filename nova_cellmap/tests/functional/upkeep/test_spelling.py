@@ -56,7 +56,7 @@ class _Case(cells_base.TestCase):
         problems = list(run.problems())
         self.assertEqual({}, run.errors)
         left = sum(report.left for report in run.reports.values())
-        self.assertEqual(sum(not problem.mended for problem in problems), left)
+        self.assertEqual(sum(not problem.repaired for problem in problems), left)
         return problems
 
     def kinds(self, **options: Any) -> dict[str, str]:
