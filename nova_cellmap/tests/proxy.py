@@ -64,6 +64,7 @@ class Proxy(fixtures.Fixture):
     :ivar hole_after: after so many bytes of its answers a connection says nothing more
     :ivar commits: how many commits have been seen
     :ivar connections: how many connections have been made
+    :ivar asked: what clients have sent, once a test has set it to a bytearray
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -76,6 +77,7 @@ class Proxy(fixtures.Fixture):
         self.hole_after: int | None = None
         self.commits = 0
         self.connections = 0
+        self.asked: bytearray | None = None
         self._links: list[_Link] = []
         self._lock = threading.Lock()
 
@@ -192,6 +194,8 @@ class _Link:
     def _ask(self, server: socket.socket, data: bytes) -> None:
         if self._at_commit in (Mode.HOLE_AT_COMMIT, Mode.HOLE_COMMITTED):
             return
+        if self._proxy.asked is not None:
+            self._proxy.asked += data
         if any(commit in data for commit in _COMMITS):
             self._at_commit = self._proxy.mode_at_commit()
         if self._at_commit is Mode.CUT_COMMIT:

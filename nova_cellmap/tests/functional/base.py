@@ -125,6 +125,19 @@ class TestCase(tests_base.TestCase):
         with db_engine.writer_engine().connect() as connection:
             return runtime.default().part(Detected).schema(connection)
 
+    def make_replica(self) -> fixtures.Database:
+        """Another database, with what this one has now. It stays as it is."""
+        replica = self.useFixture(fixtures.Database(self.kind, schema=self.schema))
+        replica.make_schema()
+        nova_cellmap.configure(self.conf)
+        copies = sa.create_engine(replica.url, poolclass=sa.NullPool)
+        with copies.begin() as connection:
+            for table in self.cell_table.metadata.sorted_tables:
+                rows = [dict(row._mapping) for row in self.execute(table.select())]
+                if rows:
+                    connection.execute(table.insert(), rows)
+        return replica
+
     def make_cell(self, **values: Any) -> CellMapping:
         """A cell that is there."""
         needed = {

@@ -120,7 +120,8 @@ class TestCase(CommandTestCase, cells_base.TestCase):
             'api_database': {'connection': self.database.url},
             'cells': {'more_url_parameters': ','.join(test_fixtures.MORE_URL_PARAMETERS)},
         }
-        super().configure(**{**ours, **groups})
+        cells = {**ours['cells'], **groups.get('cells', {})}
+        super().configure(**{**ours, **groups, 'cells': cells})
 
 
 def _stream(errors: str) -> io.TextIOWrapper:

@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from nova_cellmap import nova_cell
+from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
@@ -94,6 +95,38 @@ class MapInstances(_Case):
     def test_a_column_that_is_not_there_is_refused_before_anything_is_mapped(self) -> None:
         self.assert_fails(64, *self.command, 'cell1', '-c', 'nosuch')
         self.assertEqual({}, self.mapped())
+
+
+@functional_base.on_each_database
+class MapInstancesBesideReplica(_Case):
+    """A replica that has the mappings, and a resume point, of a moment ago."""
+
+    command = ('cell_v2', 'map_instances', '--cell_uuid', 'cell1', '-f', 'json')
+
+    def setUp(self) -> None:
+        super().setUp()
+        nova_cell.fill(self.nova, 4)
+        self.assert_ends(1, self.call(*self.command, '--max-count', '2'))
+
+    def use_replica(self) -> None:
+        urls = {'connection': self.database.url, 'slave_connection': self.make_replica().url}
+        self.configure(api_database={**urls, 'synchronous_reader': False})
+
+    def assert_all_are_mapped(self, *options: str) -> None:
+        found = self.assert_succeeds(*self.command, *options).json
+        self.assertEqual((4, 0, True), (found['created'], found['existing'], found['all_done']))
+        self.assertEqual(set(cells_base.instances_in(self.nova)), set(self.mapped()))
+
+    def test_reset_begins_again(self) -> None:
+        self.use_replica()
+        self.execute(own.instance_mapping.delete())
+        self.assert_all_are_mapped('--reset')
+
+    def test_what_others_have_mapped_and_removed_meanwhile(self) -> None:
+        self.use_replica()
+        self.execute(own.map_progress.delete())
+        self.execute(own.instance_mapping.delete())
+        self.assert_all_are_mapped()
 
 
 @functional_base.on_each_database

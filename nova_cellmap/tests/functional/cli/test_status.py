@@ -2,6 +2,7 @@
 """nova-cellmap-status upgrade check."""
 
 import re
+import time
 
 from nova_cellmap.cli import status
 from nova_cellmap.db import engine as db_engine
@@ -10,6 +11,7 @@ from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
+from nova_cellmap.tests.functional.cells import servers
 from nova_cellmap.tests.functional.cli import base
 
 
@@ -52,6 +54,17 @@ class UpgradeCheck(base.TestCase):
         cell.disabled = True
         cell.save()
         self.assertEqual('warning', self.check(1)['cell lost is reachable'][0])
+
+    def test_2_where_a_cells_database_says_nothing(self) -> None:
+        self.map_cell0()
+        self.configure(cells=_SHORT)
+        url = servers.mariadb_at(servers.silent_port(self))
+        self.make_cell(name='silent', database_connection=url)
+        begun = time.monotonic()
+        result, details = self.check(2)['cell silent is reachable']
+        self.assertLess(time.monotonic() - begun, 20)
+        self.assertEqual('failure', result)
+        self.assertRegex(details, 'timed out|no answer within')
 
     def test_2_where_a_cells_database_is_something_else(self) -> None:
         url = cells_base.url_of(self.new_database())
@@ -119,6 +132,8 @@ class UpgradeCheck(base.TestCase):
         self.assertIn('--repair', details)
 
 
+# What a server that says nothing is waited for, in seconds.
+_SHORT = {'connect_timeout': 1, 'read_timeout': 1}
 # What is done to a database behind its version's back, and what is then said to be missing.
 _CHANGES = {
     'sqlite': {
@@ -237,3 +252,16 @@ class Unreachable(base.CommandTestCase):
         [row] = self.assert_ends(2, outcome).json
         self.assertEqual('failure', row['result'])
         self.assertIn('127.0.0.1', row['details'])
+
+    def test_2_where_the_mapping_database_says_nothing(self) -> None:
+        port = servers.silent_port(self)
+        for driver, said in (('mysql+pymysql', 'timed out'), ('postgresql+psycopg2', 'timeout')):
+            url = f'{driver}://nova:sekret@127.0.0.1:{port}/x'
+            self.configure(api_database={'connection': url, 'call_timeout': 2, **_SHORT})
+            begun = time.monotonic()
+            outcome = self.call('upgrade', 'check', '-f', 'json', main=status.main)
+            # Also where each check would wait for itself.
+            self.assertLess(time.monotonic() - begun, 20)
+            [row] = self.assert_ends(2, outcome).json
+            self.assertEqual('failure', row['result'])
+            self.assertRegex(row['details'], f'{said}|no answer within')

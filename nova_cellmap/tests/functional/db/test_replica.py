@@ -4,18 +4,14 @@
 from typing import Any
 
 import fixtures as fixtures_library
-import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import migration
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
-from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
@@ -26,10 +22,7 @@ class _Case(base.TestCase):
         super().setUp()
         self.cell = self.make_cell(name='cell', database_connection='sqlite:////old')
         self.mapping = self.make_mapping(cell_mapping=self.cell)
-        self.replica = self.useFixture(fixtures.Database(self.kind))
-        migration.db_sync(engine=self.replica.engine())
-        nova_cellmap.configure(self.conf)
-        self.replicate()
+        self.replica = self.make_replica()
         self.use_replica()
 
     def use_replica(self, **options: Any) -> None:
@@ -37,15 +30,6 @@ class _Case(base.TestCase):
         self.conf = self.database.conf(**{**urls, **options}, synchronous_reader=False)
         nova_cellmap.configure(self.conf)
         self.assertTrue(engine.has_replica())
-
-    def replicate(self) -> None:
-        """Bring the replica to where the database is now. It stays there."""
-        copies = sa.create_engine(self.replica.url, poolclass=sa.NullPool)
-        with copies.begin() as replica:
-            for table in own.metadata.sorted_tables:
-                rows = [dict(row._mapping) for row in self.execute(table.select())]
-                if rows:
-                    replica.execute(table.insert(), rows)
 
 
 @base.on_each_database

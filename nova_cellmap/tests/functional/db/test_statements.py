@@ -9,8 +9,10 @@ import sqlite3
 from typing import Any
 from unittest import mock
 
+import fixtures
 import sqlalchemy as sa
 
+import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
@@ -18,6 +20,8 @@ from nova_cellmap.db import statements
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import stock_paths
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.proxy import Mode
+from nova_cellmap.tests.proxy import Proxy
 
 _PROJECTS = ('p', 'é\'"\\%s:x')
 
@@ -250,6 +254,84 @@ class Misread(base.TestCase):
                 self.assertNotIsInstance(error, exception.DatabaseUnreachable)
                 self.assertIn(f'updated_at {value!r} where id {mapping.id} is', str(error))
             api.instance_mapping_get_by_instance_uuid(self.context, sound.instance_uuid)
+
+
+class _Failing(base.TestCase):
+    """Errors of what goes through the driver: none is swallowed, and nothing is sent again."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.uuid = self.make_mapping(cell_mapping=self.make_cell()).instance_uuid
+        self.proxy = self.useFixture(Proxy.to(self.database.url))
+        url = self.proxy.url(self.database.url)
+        nova_cellmap.configure(self.database.conf(connection=url, db_max_retries=1))
+        # The cells are known, and so it goes through the driver.
+        api.instance_mapping_get_all(self.context)
+        self.look_up()
+        self.create(base.new_uuid())
+        self.proxy.asked = bytearray()
+        self.log = self.useFixture(fixtures.FakeLogger('nova_cellmap'))
+
+    def look_up(self) -> None:
+        api.instance_mapping_get_by_instance_uuid(self.context, self.uuid)
+
+    def look_up_in_a_block(self) -> None:
+        with api.reader(self.context):
+            self.look_up()
+
+    def create(self, uuid: str) -> None:
+        api.instance_mapping_create(self.context, {'instance_uuid': uuid, 'project_id': 'p'})
+
+    def sent(self, statement: bytes) -> int:
+        """How often such a one was sent since this was asked."""
+        assert self.proxy.asked is not None
+        asked, self.proxy.asked = self.proxy.asked, bytearray()
+        return asked.count(statement)
+
+    def test_what_the_server_refuses(self) -> None:
+        rename = 'ALTER TABLE instance_mapping RENAME COLUMN {} TO {}'
+        self.addCleanup(self.execute, sa.text(rename.format('away', 'user_id')))
+        self.execute(sa.text(rename.format('user_id', 'away')))
+        self.sent(b'')
+        for call in (self.look_up, self.look_up_in_a_block):
+            self.assertRaises(exception.SchemaMissing, call)
+            self.assertEqual(1, self.sent(b'FROM instance_mapping'))
+        self.assertRaises(exception.SchemaMissing, self.create, base.new_uuid())
+        self.assertEqual(1, self.sent(b'INSERT INTO instance_mapping'))
+        self.assertEqual('', self.log.output)
+
+    def test_what_exists(self) -> None:
+        self.assertRaises(exception.InstanceMappingExists, self.create, self.uuid)
+        self.assertEqual(1, self.sent(b'INSERT INTO instance_mapping'))
+        self.assertEqual('', self.log.output)
+
+    def test_a_lost_connection_is_told_of(self) -> None:
+        for call in (self.look_up, lambda: self.create(base.new_uuid())):
+            self.proxy.cut()
+            call()
+            [line] = self.log.output.splitlines()
+            self.assertIn(f'Trying again: {self.lost}', line)
+            self.log = self.useFixture(fixtures.FakeLogger('nova_cellmap'))
+
+    def test_what_was_wrong_first_is_told_where_connecting_again_fails(self) -> None:
+        self.proxy.act(Mode.CUT)
+        self.assertRaises(exception.DatabaseUnreachable, self.look_up)
+        self.assertIn(f'Trying again: {self.lost}', self.log.output)
+
+    lost: str
+
+
+class FailingMariadb(_Failing):
+    kind = 'mariadb'
+    lost = 'Lost connection'
+
+
+class FailingPostgresql(_Failing):
+    kind = 'postgresql'
+    lost = 'server closed the connection'
+
+
+del _Failing
 
 
 class Idle(base.TestCase):

@@ -3,8 +3,10 @@
 
 from collections.abc import Callable
 import contextlib
+import re
 from typing import Any
 
+import fixtures
 import sqlalchemy as sa
 
 from nova_cellmap import exception
@@ -128,9 +130,12 @@ class _Ended(_Case):
         self.assertEqual((_ROWS, True), (run.created, run.done))
 
     def test_what_led_to_connecting_again_is_told_where_that_fails_too(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger('nova_cellmap.cells.database'))
         run = self.audit(lambda: self.proxy.act(tests_proxy.Mode.CUT))
         self.assertEqual({self.cell.uuid}, run.errors.keys())
         self.assertIn('cannot be read', str(run.errors[self.cell.uuid]))
+        [first] = re.findall('again: (.*)', log.output)
+        self.assertIn(first, str(run.errors[self.cell.uuid]))
         self.assertEqual(_ROWS, run.reports[self.cell2.uuid].instances)
 
     def test_a_list_after_a_rest(self) -> None:
