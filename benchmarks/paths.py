@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every hot path, beside Nova's objects and the driver alone.
 
-The same mapping is in two databases, ours and one with Nova's schema. Three processes wait
-side by side: one with our objects, one with Nova's, one that sends our statements through the
-driver and nothing else. Each round has each of them take each path once.
+The same mapping is in two databases, ours and one with Nova's schema. Four processes wait
+side by side: one with our objects, one with our objects on Nova's tables, one with Nova's
+objects, one that sends our statements through the driver and nothing else. Each round has each
+of them take each path once.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks import paths_data
 from benchmarks import paths_statements
 from benchmarks.paths_data import Mappings
 
-OURS, NOVA, RAW = 'ours', 'nova', 'raw'
+OURS, BESIDE, NOVA, RAW = 'ours', 'beside', 'nova', 'raw'
 
 PAGE = 1000
 _HUNDRED = 100
@@ -101,7 +102,7 @@ class HotPath:
     title: str
     arguments: Callable[[Run], list[Any]]
     things: Callable[[Mappings], int] = lambda mappings: 1
-    sides: Sequence[str] = (OURS, NOVA, RAW)
+    sides: Sequence[str] = (OURS, BESIDE, NOVA, RAW)
     is_sent: bool = True
     most: int = 5000
 
@@ -117,7 +118,7 @@ PATHS = (
         'get_by_instance_uuid, in a reader block',
         lambda run: run.uuids(_HUNDRED),
         things=lambda mappings: _HUNDRED,
-        sides=(OURS,),
+        sides=(OURS, BESIDE),
     ),
     HotPath(
         'hundred',
@@ -136,14 +137,14 @@ PATHS = (
         'the first page of 1,000',
         lambda run: _page_arguments(None),
         things=lambda mappings: PAGE,
-        sides=(OURS, RAW),
+        sides=(OURS, BESIDE, RAW),
     ),
     HotPath(
         'page_last',
         'the last page of 1,000',
         lambda run: _page_arguments(run.mappings.large[-PAGE - 1]),
         things=lambda mappings: PAGE,
-        sides=(OURS, RAW),
+        sides=(OURS, BESIDE, RAW),
     ),
     HotPath('count', 'get_counts', lambda run: ['large']),
     HotPath('count_plain', 'the count without its index', lambda run: ['large'], sides=(RAW,)),
@@ -153,7 +154,7 @@ PATHS = (
         'create_bulk',
         lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
         things=lambda mappings: mappings.bulk,
-        sides=(OURS, RAW),
+        sides=(OURS, BESIDE, RAW),
         is_sent=False,
         most=1,
     ),
@@ -162,10 +163,10 @@ PATHS = (
         'create_bulk with ids back',
         lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
         things=lambda mappings: mappings.bulk,
-        sides=(OURS,),
+        sides=(OURS, BESIDE),
         most=1,
     ),
-    HotPath('save', 'save', lambda run: run.uuids(1), sides=(OURS, NOVA), most=300),
+    HotPath('save', 'save', lambda run: run.uuids(1), sides=(OURS, BESIDE, NOVA), most=300),
 )
 
 
@@ -322,6 +323,7 @@ def _measure(
         paths_data.Filling(mappings, our_url, nova_url).up_to(mappings.size)
         sides = {
             OURS: our_worker(our_config),
+            BESIDE: our_worker(nova_config),
             NOVA: Worker(nova, ['-P', common.ROOT / 'benchmarks/paths_nova.py', nova_config]),
             RAW: Worker(common.our_environment(), ['-m', 'benchmarks.paths_raw', _text(our_url)]),
         }
@@ -434,17 +436,28 @@ def print_paths(title: str, mappings: int, samples: Samples) -> None:
         rows.append(
             (
                 path.title,
-                *(_microseconds(taken.get(side)) for side in (OURS, NOVA, RAW)),
+                *(_microseconds(taken.get(side)) for side in (OURS, BESIDE, NOVA, RAW)),
                 _times(taken.get(OURS), taken.get(NOVA)),
+                _times(taken.get(BESIDE), taken.get(NOVA)),
                 _times(taken.get(RAW), taken.get(OURS)),
             )
         )
     common.print_table(
         f'{title}, {mappings:,} mappings: microseconds a mapping',
-        ('', '>nova_cellmap', f'>{common.NOVA}', '>driver alone', '>times as fast', '>of driver'),
+        (
+            '',
+            '>nova_cellmap',
+            ">on Nova's tables",
+            f'>{common.NOVA}',
+            '>driver alone',
+            '>times as fast',
+            '>there',
+            '>of driver',
+        ),
         rows,
         [
-            'times as fast: as Nova; of driver: times the time of the driver alone.',
+            "times as fast: as Nova; there: on Nova's tables; of driver: times the time of the "
+            'driver alone.',
             "Medians; each ratio is of a round's own pair.",
         ],
     )
