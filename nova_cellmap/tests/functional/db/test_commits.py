@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 import contextlib
 import functools
+import itertools
 import time
 import types
 from typing import Any
@@ -16,7 +17,6 @@ import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import transaction
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -26,7 +26,6 @@ from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
 
-_mappings = own.instance_mapping
 # The change is lost with its commit, or only the answer is.
 _LOSSES = (Mode.CUT_COMMIT, Mode.CUT_COMMITTED)
 
@@ -122,8 +121,8 @@ class _OneMapping(_Case):
         for mode in _LOSSES:
             mapping = self.make_mapping(cell_mapping=self.cells[0])
             mapping.cell_mapping = self.cells[1]
-            where = _mappings.c.instance_uuid == mapping.instance_uuid
-            other = _mappings.update().where(where).values(cell_uuid=third.uuid)
+            where = self.mapping_table.c.instance_uuid == mapping.instance_uuid
+            other = self.mapping_table.update().where(where).values(cell_uuid=third.uuid)
             self.proxy.act(mode, times=1)
             with self.meanwhile(functools.partial(self.execute_beside, other)):
                 # Nobody can tell whether it was made before the other's.
@@ -194,10 +193,12 @@ class _OneMapping(_Case):
             connection.execute(statement)
 
     def add_beside(self, values: dict[str, Any]) -> None:
-        self.execute_beside(_mappings.insert().values(values))
+        self.execute_beside(self.mapping_table.insert().values(values))
 
     def remove_beside(self, uuid: str) -> None:
-        self.execute_beside(_mappings.delete().where(_mappings.c.instance_uuid == uuid))
+        self.execute_beside(
+            self.mapping_table.delete().where(self.mapping_table.c.instance_uuid == uuid)
+        )
 
     def beside(self) -> Any:
         engine = sa.create_engine(self.database.url)
@@ -412,12 +413,12 @@ class _Deadlocks(_Case):
     @contextlib.contextmanager
     def somebody(self) -> Iterator[Callable[[], None]]:
         """A transaction of all others, which on being called wants the first one as well."""
-        change = _mappings.update().values(user_id='somebody')
+        change = self.mapping_table.update().values(user_id='somebody')
         beside = sa.create_engine(self.database.url)
         self.addCleanup(beside.dispose)
         with futures.ThreadPoolExecutor(1) as pool, beside.connect() as connection:
-            connection.execute(change.where(_mappings.c.instance_uuid.in_(self.others)))
-            where = _mappings.c.instance_uuid == self.first
+            connection.execute(change.where(self.mapping_table.c.instance_uuid.in_(self.others)))
+            where = self.mapping_table.c.instance_uuid == self.first
 
             def want() -> None:
                 pool.submit(connection.execute, change.where(where))
@@ -531,10 +532,13 @@ class Conducted(_Case):
 
 
 def _on_servers(*suites: Any) -> None:
-    for suite in suites:
-        for kind in ('mariadb', 'postgresql'):
-            name = f'{suite.__name__.strip("_")}{kind.capitalize()}'
-            globals()[name] = type(suite)(name, (suite,), {'kind': kind, '__module__': __name__})
+    for suite, schema, kind in itertools.product(
+        suites, ('own', 'nova'), ('mariadb', 'postgresql')
+    ):
+        of_schema = 'Nova' if schema == 'nova' else ''
+        name = f'{suite.__name__.strip("_")}{of_schema}{kind.capitalize()}'
+        members = {'kind': kind, 'schema': schema, '__module__': __name__}
+        globals()[name] = type(suite)(name, (suite,), members)
 
 
 _on_servers(_OneMapping, _OnTheWay, _ManyMappings, _Cells, _Blocks)

@@ -88,6 +88,10 @@ class RoundTripsMariadb(base.TestCase):
         self.assert_round_trips(2, api.writer, InstanceMapping.create, new)
 
 
+class RoundTripsNovaMariadb(RoundTripsMariadb):
+    schema = 'nova'
+
+
 class WatchedSqlite(base.TestCase):
     """What is read by way of the driver is read by SQLAlchemy where somebody wants to be told."""
 

@@ -17,7 +17,6 @@ from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import statements
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import stock_paths
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
@@ -26,7 +25,7 @@ from nova_cellmap.tests.proxy import Proxy
 _PROJECTS = ('p', 'é\'"\\%s:x')
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Prepared(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -44,7 +43,7 @@ class Prepared(base.TestCase):
                     'updated_at': [None, datetime.datetime(1970, 1, 1)][number % 2],
                 }
             )
-        self.execute(sa.insert(own.instance_mapping).values(rows))
+        self.execute(sa.insert(self.mapping_table).values(rows))
         self.uuids = [str(row['instance_uuid']) for row in rows]
 
     def assert_same(self, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -185,11 +185,12 @@ class Lookups(_Case):
             .where(self.mapping_table.c.instance_uuid == uuids[1])
             .values(created_at=None, user_id=None, queued_for_delete=None)
         )
-        # With what the objects no longer store.
+        # With what the objects no longer store. Nova's utf8mb3 has no place for all of Unicode.
+        smile = '' if (self.schema, self.kind) == ('nova', 'mariadb') else '😀'
         self.execute(
             self.mapping_table.update()
             .where(self.mapping_table.c.instance_uuid == uuids[0])
-            .values(project_id='ä "\\\n☃ 😀')
+            .values(project_id=f'ä "\\\n☃ {smile}')
         )
         for uuid in uuids:
             first = self.find(uuid)
