@@ -128,7 +128,13 @@ class _Reading:
 
     @property
     def schema(self) -> Schema:
-        return _schema(self)
+        detected = runtime.default().part(Detected)
+        if detected.found is not None:
+            return detected.found
+        schema = detected.schema(self.connection)
+        # What is read next may take another one, where there is only one.
+        self.close()
+        return schema
 
     @property
     def own(self) -> 'Connected':
@@ -236,7 +242,8 @@ class _Writing:
 
     @property
     def schema(self) -> Schema:
-        schema = _schema(self)
+        detected = runtime.default().part(Detected)
+        schema = detected.found or detected.schema(self.connection)
         if schema.lacks:
             columns = ', '.join(sorted(schema.lacks))
             raise exception.SchemaTooOld(database=engine.shown_url(), columns=columns)
@@ -339,12 +346,6 @@ def _has_savepoints() -> bool:
 def _do(calls: list[Callable[[], None]]) -> None:
     for call in calls:
         call()
-
-
-def _schema(context: Connected) -> Schema:
-    """The tables that are there; the first call looks."""
-    detected = runtime.default().part(Detected)
-    return detected.found or detected.schema(context.connection)
 
 
 def _close(connection: sa.Connection) -> None:

@@ -420,6 +420,13 @@ class Detection(_Case):
         self.configure('nova')
         self.assertEqual([], self.cells())
 
+    def test_with_a_pool_of_one_connection(self) -> None:
+        nova_schema.make(self.other)
+        conf = self.empty.conf(max_pool_size=1, max_overflow=0, pool_timeout=1)
+        nova_cellmap.configure(conf)
+        found = api.instance_mapping_get_all(context.get_admin_context())
+        self.assertEqual([], found)
+
     def test_both(self) -> None:
         with fixtures.engine(self.empty.url).begin() as connection:
             for name in ('cell_mapping', 'instance_mapping', *nova.NEEDED):
