@@ -242,7 +242,7 @@ class Memory:
             thread.join()
 
     def restarted(self) -> None:
-        """Begin anew: these are other processes."""
+        """Begin again: these are other processes."""
         self.started = time.monotonic()
 
     def workers(self) -> list[int]:

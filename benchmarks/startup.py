@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long it takes until a command says something, or until the objects can be used.
 
-New processes, one after the other. Beside them stands what Python alone takes to start.
+New processes, one after the other. Beside them is what Python alone takes to start.
 """
 
 import argparse

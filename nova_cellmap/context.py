@@ -146,7 +146,7 @@ def get_admin_context(**kwargs: Any) -> RequestContext:
 
 
 def of(given: object) -> RequestContext:
-    """Ours for a context: itself, or one that stands for a service's own as long as that lives.
+    """Ours for a context: itself, or one in the place of a service's own as long as that lives.
 
     What we do on that is seen by nobody who has the service's: neither our transactions nor
     our cell. Who asks is as it was at the first time.
@@ -155,10 +155,10 @@ def of(given: object) -> RequestContext:
     """
     if isinstance(given, RequestContext):
         return given
-    standing = _standing.get(id(given))
-    if standing is None or standing[0]() is not given:
-        standing = _stand_in(given)
-    return standing[1]
+    existing = _stand_ins.get(id(given))
+    if existing is None or existing[0]() is not given:
+        existing = _stand_in(given)
+    return existing[1]
 
 
 def copy_of(given: object) -> RequestContext:
@@ -170,7 +170,7 @@ def copy_of(given: object) -> RequestContext:
 
 
 # By the number of the object: it may be equal to others, and its transactions are not theirs.
-_standing: dict[int, tuple[weakref.ref[Any], RequestContext]] = {}
+_stand_ins: dict[int, tuple[weakref.ref[Any], RequestContext]] = {}
 _lock = threading.Lock()
 
 
@@ -178,19 +178,19 @@ def _stand_in(given: object) -> tuple[weakref.ref[Any], RequestContext]:
     made = _made_of(given)
     number = id(given)
     with _lock:
-        standing = _standing.get(number)
+        existing = _stand_ins.get(number)
         # Two threads may be the first with one context.
-        if standing is None or standing[0]() is not given:
+        if existing is None or existing[0]() is not given:
             gone = weakref.ref(given, lambda ref: _forget(number, ref))
-            standing = _standing[number] = (gone, made)
-    return standing
+            existing = _stand_ins[number] = (gone, made)
+    return existing
 
 
 def _forget(number: int, ref: 'weakref.ref[Any]') -> None:
     # Whose number it was may be somebody else's by now.
-    standing = _standing.get(number)
-    if standing is not None and standing[0] is ref:
-        _standing.pop(number, None)
+    existing = _stand_ins.get(number)
+    if existing is not None and existing[0] is ref:
+        _stand_ins.pop(number, None)
 
 
 def _made_of(given: object) -> RequestContext:

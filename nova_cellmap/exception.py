@@ -85,12 +85,12 @@ class CellHasHosts(CellMappingInUse):
 class InstanceMappingConflict(CellMapError):
     """Another writer changed the cell of the mapping first.
 
-    ``cell_uuid`` is the cell that the mapping stands with now, or None.
+    ``cell_uuid`` is the cell that the mapping has now, or None.
     """
 
     msg_fmt = (
-        'Instance {uuid} was mapped elsewhere meanwhile: it stands with cell {cell_uuid}, '
-        'not with {expected} as when it was loaded. Load it again before saving.'
+        'Instance {uuid} was mapped elsewhere meanwhile: it is in cell {cell_uuid}, '
+        'not in {expected} as when it was loaded. Load it again before saving.'
     )
 
     @property

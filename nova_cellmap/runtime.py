@@ -113,7 +113,7 @@ _default: Runtime | None = None
 
 
 def default() -> Runtime:
-    """The runtime of whoever has no other.
+    """The runtime of those who have no other.
 
     :raises: NotConfigured
     """

@@ -19,7 +19,7 @@ import warnings
 
 import sqlalchemy as sa
 
-# oslo.messaging imports eventlet, which we do not use, and which warns whoever runs this of
+# oslo.messaging imports eventlet, which we do not use, and which warns those who run this of
 # something that only its developers can change.
 warnings.filterwarnings('ignore', message=r'\s*Eventlet is deprecated')
 

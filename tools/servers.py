@@ -486,7 +486,7 @@ def main(arguments: list[str]) -> int:
     names, command = parse(arguments)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # Under nohup a SIGHUP stays ignored. A shell's background job ignores SIGINT, but then
-        # whoever sends one to this very process means it.
+        # a signal to this very process is meant.
         if signum == signal.SIGINT or signal.getsignal(signum) != signal.SIG_IGN:
             signal.signal(signum, interrupt)
     try:

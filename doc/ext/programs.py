@@ -181,7 +181,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def _text(text: str) -> str:
-    """Plain text as reStructuredText; what stands in backticks becomes a literal."""
+    """Plain text as reStructuredText; what is in backticks becomes a literal."""
     parts = re.split('`([^`]*)`', ' '.join(text.split()))
     plain = [re.sub(r'([\\*|_])', r'\\\1', part) for part in parts]
     return ''.join(f'``{parts[n]}``' if n % 2 else plain[n] for n in range(len(parts)))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The connections to cells' databases and message queues that are kept open.
 
-They are kept by what they connect to. A cell whose URL was changed is another place: whoever
-loads its mapping is led there at once, and what led to the old place is closed as soon as
+They are kept by what they connect to. A cell whose URL was changed is another place: a caller
+that loads its mapping is led there at once, and what led to the old place is closed as soon as
 nobody is in it.
 """
 
@@ -223,7 +223,7 @@ class Cache(runtime.Part):
 
     def _of(self, seen: _Seen, uuid: str, unneeded: list[Connections]) -> Connections:
         before = self._seen.get(uuid)
-        # Whoever holds a mapping from before the URL was changed is led to the old place, but
+        # A caller with a mapping from before the URL was changed is led to the old place, but
         # the next one will not find it open.
         is_outdated = self._is_outdated(seen, before, uuid)
         if before is not None and before.place != seen.place and not is_outdated:

@@ -252,7 +252,7 @@ class _Call(Generic[_T]):
         self._health = owner.part(health.Health)
         self._workers = owner.part(workers.Workers)
         self._come: queue.SimpleQueue[Result[_T]] = queue.SimpleQueue()
-        # The tasks that have no result yet. Whoever takes one out decides what it is.
+        # The tasks that have no result yet. The one who takes one out decides what it is.
         self._open: dict[str, workers.Task] = {}
         self._lock = threading.Lock()
         self._left = 0
@@ -301,7 +301,7 @@ class _Call(Generic[_T]):
         with self._lock:
             if self._open.pop(result.cell.uuid, None) is None:
                 return
-        # Whoever has the result finds what was made of it.
+        # A caller that has the result finds what was made of it.
         self._take_note(result)
         self._come.put(result)
 

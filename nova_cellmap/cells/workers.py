@@ -30,7 +30,7 @@ class Count(NamedTuple):
 class Task:
     """One cell's part of a call.
 
-    :param run: does it, and tells whoever waits; it must not raise
+    :param run: does it, and tells those who wait; it must not raise
     :param deadline: until when somebody waits, on the clock of ``time.monotonic``
     :ivar has_begun: whether a thread does it, or did
     """

@@ -13,9 +13,9 @@ from nova_cellmap.cli import urls
 class ImportNova(base.ShowOne):
     """Copy the cells and the instance mappings of Nova's own API database.
 
-    Nova's database is only read. What stands here already is left as it is. A cell that
-    stands with another name or URL is a conflict, one whose name or database is another
-    cell's too, and so is a mapping that stands with another cell. A run that was stopped or
+    Nova's database is only read. What is here already is left as it is. A cell that
+    is here with another name or URL is a conflict, one whose name or database is another
+    cell's too, and so is a mapping to another cell. A run that was stopped or
     killed goes on where it was; nothing is lost or done twice.
     """
 

@@ -26,7 +26,7 @@ _REST = 'other cells'
 
 # In inches: a bar with the space to the next, what is above and below the bars, the width.
 _BAR, _AROUND, _WIDTH = 0.27, 1.3, 10
-# In characters: what stands left of a bar, and in the key of the colours.
+# In characters: what is left of a bar, and in the key of the colours.
 _LONGEST_LABEL, _LONGEST_KEY = 36, 18
 _KEY_COLUMNS = 4
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nova_cellmap import text
 
-# In characters: of a caller's text, and of a line whoever writes it.
+# In characters: of a caller's text, and of any line.
 _MAX_SHOWN = 200
 _MAX_LINE = 2000
 # One place in the code writes so many lines at once, and then one in so many seconds.

@@ -30,8 +30,8 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register every option on *conf*. Doing it twice does no harm.
 
     It may be a service's own, which registers options of the same names before or after: oslo.db's
-    in ``[database]``, Nova's ``[api_database]``. Each of them is there once, and whoever was first
-    has set its default.
+    in ``[database]``, Nova's ``[api_database]``. Each of them is there once, and the one
+    that was first has set its default.
 
     :raises: :exc:`nova_cellmap.exception.InvalidOption` where one is of another type
     """

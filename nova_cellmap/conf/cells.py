@@ -56,7 +56,7 @@ Then the connection is given up. A URL that says ``read_timeout`` itself has pre
         'more_url_parameters',
         default=[],
         help="""Parameters of the URLs of cells' databases that are let through to the driver,
-whatever their values, besides those that the documentation lists. Whoever can store a
+whatever their values, besides those that the documentation lists. Anyone who can store a
 cell's URL chooses the values for every process that connects to the cell: with
 ``read_default_file`` those send passwords of theirs to its server.""",
     ),

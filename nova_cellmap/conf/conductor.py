@@ -52,7 +52,7 @@ page on their own; those of older releases are told to where a list would be lon
             (WITHOUT_URLS, 'all but database_connection and transport_url'),
             (NONE, 'the uuids that instances are mapped to, and no more'),
         ],
-        help="""What clients may read of cells. Whoever can send to the message queue is a
+        help="""What clients may read of cells. Anyone who can send to the message queue is a
 client. A service that reads cells' databases or calls into their queues needs full.""",
     ),
     cfg.BoolOpt(

@@ -3,7 +3,7 @@
 
 A service has options of the same names on its own ``ConfigOpts``: oslo.db's in
 ``[database]``, Nova's ``[api_database]`` and ``state_path``. oslo.config refuses a second
-option of a name that is not equal to the first. Here whoever was first stands, with its
+option of a name that is not equal to the first. Here the first one is kept, with its
 default, in either order: what operators configure under that name is meant for both.
 """
 
@@ -18,7 +18,7 @@ from nova_cellmap import exception
 
 
 class _Shared(cfg.Opt):
-    """An option that is the same as any of its name: whoever registers that one keeps ours."""
+    """An option that is the same as any of its name: registering that one keeps ours."""
 
     def __ne__(self, another: object) -> bool:
         return not self == another
@@ -60,13 +60,13 @@ def _shared_class(cls: type[cfg.Opt]) -> Any:
 
 def _check(conf: cfg.ConfigOpts, opt: cfg.Opt, group: cfg.OptGroup | None) -> None:
     # There is no public way to an option that somebody else has registered.
-    standing = conf._get_opt_info(opt.dest, group and group.name)['opt']
-    if not _are_alike(opt, standing):
+    existing = conf._get_opt_info(opt.dest, group and group.name)['opt']
+    if not _are_alike(opt, existing):
         name = f'[{group.name if group else "DEFAULT"}] {opt.name}'
         raise exception.InvalidOption(
             option=name,
             reason='the program has registered an option of this name that is a '
-            f'{type(standing).__name__}, and nova_cellmap needs a {type(opt).__name__}',
+            f'{type(existing).__name__}, and nova_cellmap needs a {type(opt).__name__}',
         )
 
 

@@ -100,7 +100,7 @@ class Batch:
     def _insert_all(self, context: Changing) -> BulkResult:
         if not self.rows:
             return self._insert_missing(context)
-        # The last row tells a run that is repeated apart, before all are sent in vain.
+        # The last row tells a run that is repeated apart, before all are sent for nothing.
         if existing_cells(context, [self.rows[-1]['instance_uuid']]):
             raise _NotAllNewError
         try:

@@ -207,7 +207,7 @@ class _Watcher:
                     seen_at = now
                     if watched.look(now):
                         self._all.discard(watched)
-                # Whoever begins something need not wake the thread each time, but has to where
+                # What begins something need not wake the thread each time, but has to where
                 # nothing was there after it had said so.
                 self._is_asleep = now - seen_at > _IDLE
                 if self._is_asleep and self._all:

@@ -48,7 +48,7 @@ _CONFLICTS = (errors.Kind.LOCKED, errors.Kind.DUPLICATE)
 class Holder(NamedTuple):
     """Who has a lock.
 
-    :ivar row: what the first row says, as it stands
+    :ivar row: what the first row says, as it is
     :ivar beats: the count of the second
     """
 

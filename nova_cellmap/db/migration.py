@@ -135,7 +135,7 @@ def _patience(engine: sa.Engine) -> float:
     return read_timeout + size / _SLOWEST
 
 
-# Bytes a second: whoever rewrites a table at less has stopped.
+# Bytes a second: a server that rewrites a table at less has stopped.
 _SLOWEST = 1_000_000
 _BYTES = {
     'mysql': (
@@ -167,7 +167,7 @@ def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
 
 
 def _upgrade(engine: sa.Engine, target: int) -> None:
-    # Read anew: another process may have held the lock until now.
+    # Read again: another process may have held the lock until now.
     current = _version(engine)
     if current > latest_version():
         raise exception.MigrationError(

@@ -37,8 +37,8 @@ def create_indexes(connection: sa.Connection, table: sa.Table) -> None:
 
 def drop_index(connection: sa.Connection, table: sa.Table, name: str) -> None:
     """Drop an index of the table."""
-    standing = sa.Table(table.name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
-    for index in standing.indexes:
+    existing = sa.Table(table.name, sa.MetaData(), autoload_with=connection, resolve_fks=False)
+    for index in existing.indexes:
         if index.name == name:
             index.drop(connection)
 
@@ -121,7 +121,7 @@ def _rebuild_sqlite_table(
 
 
 def _reflect(connection: sa.Connection, column: sa.Column[Any]) -> interfaces.ReflectedColumn:
-    """The column as it stands in the database."""
+    """The column as it is in the database."""
     return _reflect_columns(connection, column)[column.name]
 
 

@@ -298,7 +298,7 @@ class _Writing:
             self._is_untouched = False
 
     def _is_end(self, error: BaseException) -> bool:
-        """Whether nothing may be left of what was written before, whoever catches the error.
+        """Whether nothing may be left of what was written before, even where the error is caught.
 
         MySQL takes all of a transaction back that has met a deadlock, and begins another.
         """

@@ -8,7 +8,7 @@ with empty modules in that half's place, which are gone again afterwards:
 SQLAlchemy stays as it is for everything else in the process.
 
 What version control asks of SQLAlchemy, a handful of statements on the
-``migrate_version`` table, is written anew here. The table stays the library's own.
+``migrate_version`` table, is written again here. The table stays the library's own.
 Nothing else in nova_cellmap knows of the library.
 """
 
@@ -29,7 +29,7 @@ def _without_changeset() -> Iterator[None]:
     """Let sqlalchemy-migrate be imported, but not the half of it that patches SQLAlchemy."""
     name = 'migrate.changeset'
     already_there = sys.modules.get(name)
-    stand_in = types.ModuleType(name, 'Stands in for a module that cannot be imported.')
+    stand_in = types.ModuleType(name, 'In the place of a module that cannot be imported.')
     stand_in.SQLA_07 = True  # type: ignore[attr-defined]
     sys.modules[name] = stand_in
     try:
@@ -134,7 +134,7 @@ class ControlledSchema(migrate_schema.ControlledSchema):  # type: ignore[misc]
 
 
 def make_version_table(engine: sa.Engine, repository: Any) -> sa.Table:
-    """The version table, which is there then, whoever else makes it at the same time."""
+    """The version table, which is there then, also where another process makes it meanwhile."""
     table = _version_table(repository)
     try:
         table.create(engine, checkfirst=True)

@@ -260,7 +260,7 @@ def _filled(row: Mapping[str, Any], column: str, base_url: str | None) -> str:
     try:
         return url.fill(template, base_url)
     except url.TemplateError as error:
-        # One cell with a wrong template must not hide all others; whoever connects
+        # One cell with a wrong template must not hide all others; a caller that connects
         # to this one is told.
         LOG.error('%s of cell %s cannot be filled: %s', column, row['uuid'], error)
         return template

@@ -166,7 +166,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
     def save(self) -> None:
         """Store the fields that were changed, and no other.
 
-        A change of the cell is made only where the mapping still stands with the cell
+        A change of the cell is made only where the mapping still has the cell
         that this object was loaded with. Setting the cell to None unmaps the instance.
 
         :raises: InstanceMappingNotFound; InstanceMappingConflict where another writer

@@ -251,7 +251,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
     ) -> db_api.BulkResult:
         """Map many instances; each few thousand are one transaction.
 
-        What stands already is left as it is, so that a call which was cut off can be
+        What exists already is left as it is, so that a call which was cut off can be
         repeated.
 
         :param with_ids: answer the ids of the new ones as well

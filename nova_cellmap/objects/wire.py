@@ -19,7 +19,7 @@ cells with the cells' passwords as often. As rows they are a tenth of that:
 A list that this cannot say, since a mapping has changes or fields that are not set,
 travels object by object.
 
-Nothing here knows a class: whoever unpacks makes objects of the values.
+Nothing here knows a class: the caller that unpacks makes objects of the values.
 """
 
 from collections.abc import Iterator, Sequence

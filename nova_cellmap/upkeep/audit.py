@@ -223,7 +223,7 @@ class Audit:
             problem for case in cases for problem in case.problems if self._is_new(problem)
         ]
         if problems and (self._repair or self._purge):
-            self._mend(cases)
+            self._repair_cases(cases)
             left = {
                 (problem.instance_uuid, problem.kind)
                 for case in self._judge([case.uuid for case in cases])
@@ -340,8 +340,8 @@ class Audit:
 
     # Mending.
 
-    def _mend(self, cases: Sequence[Case]) -> None:
-        """Change what stands as it was seen: who built or moved an instance since wins."""
+    def _repair_cases(self, cases: Sequence[Case]) -> None:
+        """Change what is still as it was seen: who built or moved an instance since wins."""
         # A cell may be removed meanwhile; the next look tells what became of its mappings.
         with contextlib.suppress(exception.CellMappingNotFound):
             if self._repair:

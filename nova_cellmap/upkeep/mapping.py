@@ -51,7 +51,7 @@ def map_instances(
 
     Each batch is one transaction together with the point that it has come to. A run
     that was stopped, by *max_count* or by a kill, is gone on from; one that came to the
-    end leaves no such point, and the next begins anew. Two at once do no harm.
+    end leaves no such point, and the next begins at the first. Two at once do no harm.
 
     :param max_count: stop after so many rows of the cell's ``instances``
     :param batch_size: how many rows are read and written at a time

@@ -57,18 +57,18 @@ def import_nova(
 ) -> ImportRun:
     """Copy Nova's cells, and then its instance mappings. Nova's database is only read.
 
-    What stands already is left as it is. A cell with the same uuid but another name or URL is
+    What exists already is left as it is. A cell with the same uuid but another name or URL is
     a conflict; mappings to it are taken over all the same. A cell whose name or database is
     another cell's here is a conflict too, and so is each mapping to it.
 
-    A mapping that stands with another cell is a conflict. One that stands with no cell
+    A mapping to another cell is a conflict. One to no cell
     becomes one to the cell that Nova has; one that has a cell here and none in Nova is no
     conflict, but a row that no mapping can be made of is. Each conflict is logged, and keeps no
     other from being copied.
 
     Each batch is one transaction together with the point that it has come to. A run
     that was stopped, by *max_count* or by a kill, is gone on from; one that came to the
-    end leaves no such point, and the next begins anew. Two at once do no harm.
+    end leaves no such point, and the next begins at the first. Two at once do no harm.
 
     :param max_count: stop after so many instance mappings of Nova
     :param batch_size: how many rows are read and written at a time
@@ -127,7 +127,7 @@ def _import_cells(
             )
     result = db_api.cell_mapping_create_bulk(context, cells.values())
     problems += [
-        f'cell {uuid} stands with another {" and ".join(columns)}'
+        f'cell {uuid} has another {" and ".join(columns)}'
         for uuid, columns in result['different'].items()
     ]
     problems += [

@@ -9,7 +9,7 @@ filled from the URL in the options:
 * ``{username}``, ``{password}``, ``{hostname}``, ``{port}`` of the (first) host;
 * the same four with a number from 1, as ``{username2}``, of that host in the list.
 
-Any other brace stands for itself.
+Any other brace is left as it is.
 """
 
 from nova_cellmap.url.cell import check_cell_database

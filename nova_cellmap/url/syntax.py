@@ -7,7 +7,7 @@ choose one that keeps others busy.
 
 import re
 
-# In characters. Whoever has a longer one has no URL.
+# In characters. What is longer is no URL.
 MAX_LENGTH = 4096
 
 # Schemes whose URLs may list several hosts, each with a password of its own. A template's

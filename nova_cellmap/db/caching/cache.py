@@ -5,17 +5,17 @@ What is there under the key of an instance is one of three things:
 
 - a *value*, the row: never that there is none, and never a cell, which has passwords;
 - a *lease*, for some seconds: the right of one lookup, which found nothing there, to put the
-  value in. It does so by compare-and-swap once it has read the database, and so in vain where
-  anything has happened to the key meanwhile;
+  value in. It does so by compare-and-swap once it has read the database, and so to no effect
+  where anything has happened to the key meanwhile;
 - a *tombstone*: a transaction that has not ended yet changes the row. It is set while the
   transaction holds the row's lock, and removed after its end by who has set it.
 
-Whoever finds another's lease or a tombstone reads the database and leaves the key alone. So a
-lookup that begins after a change has been made cannot find what was before. A writer that is
+A process that finds another's lease or a tombstone reads the database and leaves the key alone.
+So a lookup that begins after a change has been made cannot find what was before. A writer that is
 killed leaves its tombstone, which expires.
 
 The compare-and-swap goes over the connection over which the lease was taken: a memcached that
-was started anew counts from the beginning, and could take an old number for one of its own.
+was restarted counts from the beginning, and could take an old number for one of its own.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -111,7 +111,7 @@ class Cache:
     """The cached rows.
 
     :param prefix: what the keys begin with; the same for all who share the mapping
-    :param seconds: for how long a value stands
+    :param seconds: for how long a value is kept
     """
 
     def __init__(self, servers: memcached.Servers, prefix: str, seconds: int) -> None:

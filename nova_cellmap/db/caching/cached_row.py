@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A row of ``instance_mapping`` as memcached keeps it.
 
-Whoever reaches a memcached server can put anything there. What is no row such as the database
+Anyone who reaches a memcached server can put anything there. What is no row such as the database
 has is none: the database is asked.
 """
 

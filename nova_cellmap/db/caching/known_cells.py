@@ -68,7 +68,7 @@ _known = KnownCells(0)
 
 
 def configure(conf: cfg.ConfigOpts) -> None:
-    """Begin anew, with ``[cells] cache_time`` of *conf*."""
+    """Begin again, with ``[cells] cache_time`` of *conf*."""
     global _known
     _known = KnownCells(conf.cells.cache_time)
 

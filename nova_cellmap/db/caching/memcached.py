@@ -198,7 +198,7 @@ class Server:
         :raises: Unavailable, also where that connection is lost
         """
         if client.sock is None:
-            # The client would connect again, perhaps to a server that was started anew.
+            # The client would connect again, perhaps to a server that was restarted.
             raise Unavailable(self.address)
         try:
             self._put(question, client, keys=0, end=time.monotonic() + self.timeout)

@@ -75,10 +75,10 @@ class Foreign(base.TestCase):
             # Nothing is left in theirs.
             self.assertNotIn('nova_cellmap', repr(vars(theirs)))
             number = id(theirs)
-            self.assertIn(number, context._standing)
+            self.assertIn(number, context._stand_ins)
             del theirs
             gc.collect()
-            self.assertNotIn(number, context._standing)
+            self.assertNotIn(number, context._stand_ins)
 
     def test_each_has_its_own_however_equal_they_are(self) -> None:
         one, other = of_service(), of_service()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Let a mapping name only a cell that there is.
 
-Mappings of cells that cell_mapping lacks keep their cell: a row that stands for it is
+Mappings of cells that cell_mapping lacks keep their cell: a row in its place is
 added, disabled and leading nowhere. ``cell_v2 update_cell`` makes it a real one,
 ``cell_v2 delete_cell`` removes it once nothing is mapped to it.
 

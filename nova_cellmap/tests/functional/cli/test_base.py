@@ -129,7 +129,7 @@ class Databases(base.CommandTestCase):
             err = base.call(main, list(words)).err
             self.assertIn(f'nova_cellmap.sqlite in {self.folder} (the default', err)
             self.assertIn('no configuration file was read', err)
-        # Whoever only reads says so too where nobody has chosen the database.
+        # A command that only reads says so too where nobody has chosen the database.
         err = base.call(manage.main, ['cell_v2', 'list_cells']).err
         self.assertIn('no configuration file was read', err)
 

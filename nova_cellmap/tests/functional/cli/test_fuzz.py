@@ -149,7 +149,7 @@ class _Case(base.TestCase):
             self.assertNotEqual('', outcome.err)
         self.assertTrue(outcome.status != 127 or 'map_instances' in argv, str(outcome))
         self.assertNotEqual(70, outcome.status)
-        # No name and no value moves the cursor of whoever looks.
+        # No name and no value moves the cursor of those who look.
         odd = [each for each in outcome.out + outcome.err if each not in '\n\t']
         self.assertEqual(''.join(odd), escaped(''.join(odd)))
 

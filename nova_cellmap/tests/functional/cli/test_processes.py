@@ -28,7 +28,7 @@ from nova_cellmap.tests.functional.cli import base
 _COUNT = 500
 _KILLS = 5
 
-# Processes that share nothing with this one, and do not import everything each time anew.
+# Processes that share nothing with this one, and do not import everything again each time.
 _processes = multiprocessing.get_context('forkserver')
 _processes.set_forkserver_preload(
     [

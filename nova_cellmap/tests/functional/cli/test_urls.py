@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs from files, standard input and the environment: none stands on a command line."""
+"""URLs from files, standard input and the environment: none is on a command line."""
 
 import argparse
 import os

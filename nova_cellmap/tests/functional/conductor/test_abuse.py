@@ -48,7 +48,7 @@ class _Case(base.TestCase):
         return answer
 
     def refused(self, method: Any, args: Any, **more: Any) -> str:
-        """Call in vain; answer the name of the error."""
+        """Call, and fail; answer the name of the error."""
         failure = self.ask(method, args, **more)['failure']
         self.assertEqual(1, len(failure['tb']), failure)
         name: str = failure['class']

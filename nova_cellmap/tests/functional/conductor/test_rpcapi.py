@@ -368,7 +368,7 @@ class PagesSqlite(base.TestCase):
                 self.context, (mapping for mapping in [*new, *elsewhere])
             )
             self.assertEqual(len(new), result['created'])
-            # The second of them stands with that cell.
+            # The second of them has that cell.
             self.assertEqual(1, result['existing'])
             conflicts = {
                 mapping.instance_uuid: mapping.cell_uuid

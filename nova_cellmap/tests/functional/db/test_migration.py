@@ -161,9 +161,9 @@ class _OnDatabase(_Base):
 
 def _differs(*args: Any) -> bool | None:
     """Alembic's question whether a server default differs; None lets it find out itself."""
-    _, _, _, stands, _, wanted = args
+    _, _, _, existing, _, wanted = args
     # What MariaDB makes of false.
-    return False if (stands, wanted) == ('0', 'false') else None
+    return False if (existing, wanted) == ('0', 'false') else None
 
 
 class _Walk(_OnDatabase):

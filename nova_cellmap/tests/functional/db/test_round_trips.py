@@ -93,7 +93,7 @@ class RoundTripsNovaMariadb(RoundTripsMariadb):
 
 
 class WatchedSqlite(base.TestCase):
-    """What is read by way of the driver is read by SQLAlchemy where somebody wants to be told."""
+    """What is read through the driver is read by SQLAlchemy where somebody wants to be told."""
 
     def setUp(self) -> None:
         super().setUp()

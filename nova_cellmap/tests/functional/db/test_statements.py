@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read by way of the driver is what SQLAlchemy would have read."""
+"""What is read through the driver is what SQLAlchemy would have read."""
 
 import contextlib
 import datetime
@@ -142,7 +142,7 @@ class Prepared(base.TestCase):
 
     def look_up(self, block: Any) -> None:
         def get() -> None:
-            # The cells are known, and so it goes by way of the driver.
+            # The cells are known, and so it goes through the driver.
             api.instance_mapping_get_all(self.context)
             api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[0])
 

@@ -200,9 +200,9 @@ class Many(_Case):
         self.assertEqual({'created': 0, 'existing': 3, 'conflicts': {}}, result)
 
     def test_create_bulk_answers_the_ids_of_what_is_new(self) -> None:
-        standing = self.make_mapping()
+        existing = self.make_mapping()
         new = [self.new_mapping() for _ in range(3)]
-        again = self.new_mapping(instance_uuid=standing.instance_uuid)
+        again = self.new_mapping(instance_uuid=existing.instance_uuid)
         result = InstanceMappingList.create_bulk(self.context, [again, *new], with_ids=True)
         found = InstanceMappingList.get_by_instance_uuids(
             self.context, [mapping.instance_uuid for mapping in new]

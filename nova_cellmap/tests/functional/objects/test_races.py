@@ -31,7 +31,7 @@ class _Case(base.TestCase):
             return list(pool.map(run, calls))
 
     def load(self, mapping: InstanceMapping) -> InstanceMapping:
-        """The mapping as it stands, as a service of its own would have it."""
+        """The mapping as it is, as a service of its own would have it."""
         return InstanceMapping.get_by_instance_uuid(self.context, mapping.instance_uuid)
 
     def save(self, mapping: InstanceMapping, **values: Any) -> Callable[[], InstanceMapping]:

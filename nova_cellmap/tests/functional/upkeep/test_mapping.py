@@ -326,7 +326,7 @@ class _Row:
             'hidden': st.sampled_from((False, False, True, None)),
         }
     )
-    standing = st.sampled_from(('no mapping', 'no mapping', 'here', 'elsewhere', 'nowhere'))
+    existing = st.sampled_from(('no mapping', 'no mapping', 'here', 'elsewhere', 'nowhere'))
 
 
 @base.on_each_database
@@ -337,7 +337,7 @@ class AnyCell(_Case):
 
     @hypothesis.settings(max_examples=10, deadline=None)
     @hypothesis.given(
-        st.lists(st.tuples(_Row.strategy, _Row.standing), max_size=12),
+        st.lists(st.tuples(_Row.strategy, _Row.existing), max_size=12),
         st.lists(st.tuples(st.integers(1, 5), st.integers(1, 4)), max_size=5),
     )
     def test_any_runs_map_as_they_promise(
@@ -349,14 +349,14 @@ class AnyCell(_Case):
         cells = {'here': self.cell.uuid, 'elsewhere': self.other.uuid, 'nowhere': None}
         expected: dict[str, str | None] = {}
         conflicts = 0
-        for values, standing in rows:
+        for values, existing in rows:
             uuid = self.add(**values)
-            if standing in cells:
-                self.make_mapping(instance_uuid=uuid, cell_uuid=cells[standing])
-                expected[uuid] = cells[standing]
+            if existing in cells:
+                self.make_mapping(instance_uuid=uuid, cell_uuid=cells[existing])
+                expected[uuid] = cells[existing]
             if values['hidden']:
                 continue
-            if values['project_id'] is None or standing == 'elsewhere':
+            if values['project_id'] is None or existing == 'elsewhere':
                 conflicts += 1
             else:
                 expected[uuid] = self.cell.uuid

@@ -146,7 +146,7 @@ class Cells(_Case):
         self.assertEqual(before, self.execute(_cells.select()))
         for column in columns:
             uuid = CellMapping.get_by_name(self.context, column).uuid
-            self.assertIn(f'cell {uuid} stands with another {column}', log.output)
+            self.assertIn(f'cell {uuid} has another {column}', log.output)
         self.assertEqual(set(uuids), set(self.mapped()))
 
     def test_one_whose_name_is_taken_is_left_out_with_its_mappings(self) -> None:
@@ -348,7 +348,7 @@ class Mappings(_Case):
             exception.CellMappingNotFound, self.take_over, batch_size=1, on_batch=remove
         )
         self.assertEqual(({}, 1), (self.mapped(), len(removed)))
-        # The next run adds the cell anew.
+        # The next run adds the cell again.
         self.assertTrue(self.take_over(reset=True).done)
         self.assertEqual(60, len(self.mapped()))
 
@@ -510,7 +510,7 @@ class Shapes(_Case):
 
 @base.on_each_database
 class AnyDatabase(_Case):
-    """Whatever Nova has and whatever stands here."""
+    """Whatever Nova has and whatever is here."""
 
     def setUp(self) -> None:
         super().setUp()
