@@ -263,7 +263,7 @@ class _Failing(base.TestCase):
         self.uuid = self.make_mapping(cell_mapping=self.make_cell()).instance_uuid
         self.proxy = self.useFixture(Proxy.to(self.database.url))
         url = self.proxy.url(self.database.url)
-        nova_cellmap.configure(self.database.conf(connection=url, db_max_retries=1))
+        nova_cellmap.configure(self.database.conf(connection=url, db_max_retries=3))
         # The cells are known, and so it goes through the driver.
         api.instance_mapping_get_all(self.context)
         self.look_up()
