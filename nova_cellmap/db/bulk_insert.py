@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.db import session
+from nova_cellmap.db import statements
 from nova_cellmap.db.schemas import own
 
 _Values = Mapping[str, Any]
@@ -146,7 +147,7 @@ def _statement(
 ) -> tuple[str, Sequence[str]]:
     """The text, and the columns in the order in which it has their places."""
     compiled = table.insert().inline().compile(dialect=dialect, column_keys=names)
-    return str(compiled), compiled.positiontup or ()
+    return str(compiled), statements.positions(compiled)
 
 
 @functools.lru_cache

@@ -133,8 +133,7 @@ def _reflect_columns(
 
 
 def _definition(connection: sa.Connection, column: sa.Column[Any]) -> str:
-    compiler = connection.dialect.ddl_compiler(connection.dialect, None)  # type: ignore[arg-type]
-    return compiler.get_column_specification(column)
+    return str(schema.CreateColumn(column).compile(dialect=connection.dialect))
 
 
 def _alter(connection: sa.Connection, column: sa.Column[Any], change: str) -> None:

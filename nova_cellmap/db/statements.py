@@ -242,6 +242,11 @@ def _remembered(prepared: dict[sa.Dialect, _T], dialect: sa.Dialect, value: _T) 
     return value
 
 
+def positions(compiled: Any) -> tuple[str, ...]:
+    """The parameters in the order of their places; none where the text has their names."""
+    return tuple(compiled.positiontup or ())
+
+
 def _statement(
     statement: sa.Select[Any] | sa.Insert, dialect: sa.Dialect, columns: Iterable[str] = ()
 ) -> _Statement:
@@ -249,7 +254,7 @@ def _statement(
     binds = {name: bind for bind, name in compiled.bind_names.items()}
     return _Statement(
         text=str(compiled),
-        parameters=tuple(compiled.positiontup or binds),
+        parameters=positions(compiled) or tuple(binds),
         is_positional=compiled.positional,
         constants={name: bind.value for name, bind in binds.items() if bind.value is not None},
         converters=tuple(

@@ -38,6 +38,7 @@ _CELL_UUID = storage.attribute('cell_uuid')
 _CELL = storage.attribute('cell_mapping')
 _PROJECT_ID = storage.attribute('project_id')
 _USER_ID = storage.attribute('user_id')
+_UUID = storage.attribute('uuid')
 _QUEUED_FOR_DELETE = storage.attribute('queued_for_delete')
 _LOADED_CELL_UUID = '_loaded_cell_uuid'
 
@@ -262,7 +263,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         if _CELL in stored:
             # As where it is set: the cell tells its uuid.
             cell = stored[_CELL]
-            stored[_CELL_UUID] = None if cell is None else storage.value(cell, 'uuid') or cell.uuid
+            stored[_CELL_UUID] = None if cell is None else vars(cell).get(_UUID) or cell.uuid
         if _LOADED_CELL in primitive:
             stored[_LOADED_CELL_UUID] = primitive[_LOADED_CELL]
         elif _ID in stored:
@@ -270,7 +271,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
 
     def _note_loaded_cell(self) -> None:
         stored = vars(self)
-        if _CELL_UUID in stored and not self._is_cell_changed():
+        if _CELL_UUID in stored and not (storage.CHANGED in stored and self._is_cell_changed()):
             stored[_LOADED_CELL_UUID] = stored[_CELL_UUID]
 
     def _is_cell_changed(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import datetime
 import functools
 import itertools
+import operator
 import re
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -27,6 +28,8 @@ _Class = TypeVar('_Class', bound=type[base.VersionedObject])
 _Get = Callable[[dict[str, Any]], tuple[Any, ...]]
 # What fields store of the values in a primitive, but for objects; None where one is unusual.
 _Read = Callable[..., list[Any] | None]
+# A field: its place among those of its class, its name, and itself.
+_Place = tuple[int, str, Any]
 # The library's registry: the classes of a name, the newest first.
 _Classes = Mapping[str, Sequence[type[base.VersionedObject]]]
 
@@ -41,14 +44,6 @@ class _Keys(NamedTuple):
     changes: str
 
 
-class _Place(NamedTuple):
-    """Of a field, its place among those of its class."""
-
-    at: int
-    name: str
-    field: Any
-
-
 class _Layout(NamedTuple):
     """What is the same for all objects of a class, in the order of its fields."""
 
@@ -61,9 +56,11 @@ class _Layout(NamedTuple):
     times: tuple[_Place, ...]
     # The fields that hold objects.
     children: tuple[_Place, ...]
-    keys: _Keys
-    # What each primitive of the class begins with.
+    # What each primitive of the class begins with, and its other keys.
     heading: dict[str, Any]
+    version_key: str
+    data_key: str
+    changes_key: str
 
 
 # Of each class that was compiled.
@@ -83,8 +80,10 @@ def compiled(cls: _Class) -> _Class:
         read=_reader(cls),
         times=_places(cls, fields.DateTime),
         children=_places(cls, _OBJECT),
-        keys=keys,
         heading={keys.name: cls.obj_name(), keys.namespace: cls.OBJ_PROJECT_NAMESPACE},
+        version_key=keys.version,
+        data_key=keys.data,
+        changes_key=keys.changes,
     )
     return cls
 
@@ -137,7 +136,7 @@ class Convertible(storage.StoredObject):
         cls, layout: _Layout, primitive: dict[str, Any], context: Any, classes: _Classes
     ) -> Self | None:
         """The object of a primitive of this class; None where its values are unusual."""
-        data = primitive.get(layout.keys.data)
+        data = primitive.get(layout.data_key)
         try:
             values = layout.read(*layout.data(data)) if type(data) is dict else None
         except (KeyError, TypeError):
@@ -151,16 +150,17 @@ class Convertible(storage.StoredObject):
                 if child is None or child.obj_name() != field.objname:
                     return None
                 values[at] = child
-        self = storage.new(cls, context)
+        self = cls.__new__(cls)
         stored = vars(self)
+        stored[storage.CONTEXT] = context
         stored.update(zip(layout.attributes.values(), values))  # noqa: B905 - it is slower
         # As the library does.
         stored['VERSION'] = cls.VERSION
-        if layout.keys.changes in primitive:
-            changes = primitive[layout.keys.changes]
+        if layout.changes_key in primitive:
+            changes = primitive[layout.changes_key]
             if type(changes) is not list:
                 return None
-            storage.set_changed(self, {name for name in changes if name in cls.fields})
+            stored[storage.CHANGED] = {name for name in changes if name in cls.fields}
         self._was_read(primitive)
         return self
 
@@ -191,28 +191,38 @@ class Convertible(storage.StoredObject):
             self._was_written(primitive)
             return primitive
         stored = vars(self)
-        data = _stored_values(layout, stored)
+        try:
+            data = dict(zip(layout.attributes, layout.stored(stored)))  # noqa: B905 - it is slower
+        except KeyError:
+            names = layout.attributes.items()
+            data = {name: stored[attribute] for name, attribute in names if attribute in stored}
         for _, name, field in layout.times:
             time = data.get(name)
-            if time is not None:
-                is_utc = type(time) is datetime.datetime and time.tzinfo is datetime.UTC
-                data[name] = _as_text(time) if is_utc else field.to_primitive(self, name, time)
-        has_changes = bool(storage.changed(self))
+            if time is None:
+                continue
+            if type(time) is datetime.datetime and time.tzinfo is datetime.UTC:
+                data[name] = _as_text(time)
+            else:
+                data[name] = field.to_primitive(self, name, time)
+        has_changes = bool(stored.get(storage.CHANGED))
         for _, name, _ in layout.children:
             child = data.get(name)
             if child is not None:
-                has_changes = has_changes or _may_have_changes(child)
+                below = layouts.get(type(child))
+                if below is None or below.children or vars(child).get(storage.CHANGED):
+                    # Or its own children have: it is to say.
+                    has_changes = True
                 data[name] = child.obj_to_primitive()
         target = version if target_version is None else target_version
         if target != version or version_manifest:
             self.obj_make_compatible_from_manifest(data, target, version_manifest)
         primitive = layout.heading.copy()
-        primitive[layout.keys.version] = target
-        primitive[layout.keys.data] = data
+        primitive[layout.version_key] = target
+        primitive[layout.data_key] = data
         if has_changes:
             changes = [name for name in self.obj_what_changed() if name in data]
             if changes:
-                primitive[layout.keys.changes] = changes
+                primitive[layout.changes_key] = changes
             self._was_written(primitive)
         return primitive
 
@@ -230,20 +240,6 @@ class Convertible(storage.StoredObject):
             if child is not None and child.obj_what_changed():
                 changes.add(name)
         return changes
-
-
-def _stored_values(layout: _Layout, stored: dict[str, Any]) -> dict[str, Any]:
-    """The value of each field that is set."""
-    try:
-        return dict(zip(layout.attributes, layout.stored(stored)))  # noqa: B905 - it is slower
-    except KeyError:
-        names = layout.attributes.items()
-        return {name: stored[attribute] for name, attribute in names if attribute in stored}
-
-
-def _may_have_changes(child: base.VersionedObject) -> bool:
-    layout = layouts.get(type(child))
-    return layout is None or bool(layout.children) or bool(storage.changed(child))
 
 
 def _is_at_most(target: object, version: str) -> bool:
@@ -268,7 +264,7 @@ def _is_version_at_most(version: str, other: str) -> bool:
 def _places(cls: type[base.VersionedObject], *kinds: type) -> tuple[_Place, ...]:
     """The fields of some kinds."""
     return tuple(
-        _Place(at, name, field)
+        (at, name, field)
         for at, (name, field) in enumerate(cls.fields.items())
         if _kind(field) in kinds
     )
@@ -315,9 +311,13 @@ def _reader(cls: type[base.VersionedObject]) -> _Read:
     # changes the lists that are shared: only objects are put in, and in here are none.
     cached = functools.lru_cache(maxsize=_LEAVES, typed=True)(read)
 
+    strings = operator.itemgetter(
+        *(at for at, field in enumerate(cls.fields.values()) if str in _types(field))
+    )
+
     def read_short(*values: Any) -> list[Any] | None:
         # Anybody may have sent what is kept: so many, and none that is longer than a cell is.
-        is_short = sum(len(value) for value in values if type(value) is str) <= _LEAF
+        is_short = sum(map(len, filter(None, strings(values)))) <= _LEAF
         return cached(*values) if is_short else read(*values)
 
     return read_short

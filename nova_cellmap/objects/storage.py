@@ -20,8 +20,10 @@ from oslo_versionedobjects import base
 _Object = TypeVar('_Object', bound=base.VersionedObject)
 
 _PREFIX = '_obj_'
-_CONTEXT = '_context'
-_CHANGED = '_changed_fields'
+# The keys in vars() of the context, and of the set of the changed fields, which is missing where
+# none was ever changed.
+CONTEXT = '_context'
+CHANGED = '_changed_fields'
 
 
 @functools.cache
@@ -68,13 +70,8 @@ def value(obj: base.VersionedObject, field: str) -> Any:
 
 def changed(obj: base.VersionedObject) -> Collection[str]:
     """The fields that were changed, but for objects with changes of their own."""
-    names: Collection[str] = vars(obj).get(_CHANGED, ())
+    names: Collection[str] = vars(obj).get(CHANGED, ())
     return names
-
-
-def set_changed(obj: base.VersionedObject, fields: set[str]) -> None:
-    """Let these be the changed fields."""
-    vars(obj)[_CHANGED] = fields
 
 
 def new(cls: type[_Object], context: Any) -> _Object:
@@ -83,7 +80,7 @@ def new(cls: type[_Object], context: Any) -> _Object:
         return cls(context)
     # What the library's __init__ does, but not through the __setattr__ of a class.
     obj = cls.__new__(cls)
-    vars(obj)[_CONTEXT] = context
+    vars(obj)[CONTEXT] = context
     return obj
 
 
@@ -97,7 +94,7 @@ def fill(obj: base.VersionedObject, values: Mapping[str, Any]) -> None:
 def unset(obj: base.VersionedObject, field: str) -> None:
     """Unset a field, and forget that it was changed."""
     vars(obj).pop(attribute(field), None)
-    vars(obj).get(_CHANGED, set()).discard(field)
+    vars(obj).get(CHANGED, set()).discard(field)
 
 
 def take_over(obj: base.VersionedObject, other: base.VersionedObject) -> None:

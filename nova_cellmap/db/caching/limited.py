@@ -85,6 +85,10 @@ def client_class(client: Any) -> Any:
         def sock(self, sock: socket.socket | None) -> None:
             self._limited = None if sock is None else LimitedSocket(sock, self.limits)
 
+        @property
+        def is_connected(self) -> bool:
+            return self._limited is not None
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self.limits = Limits()
             super().__init__(*args, **kwargs)

@@ -197,7 +197,7 @@ class Server:
 
         :raises: Unavailable, also where that connection is lost
         """
-        if client.sock is None:
+        if not client.is_connected:
             # The client would connect again, perhaps to a server that was restarted.
             raise Unavailable(self.address)
         try:
@@ -207,7 +207,7 @@ class Server:
 
     def give_back(self, client: Client) -> None:
         """Leave a connection to others; one that was closed is no use to them."""
-        if client.sock is not None:
+        if client.is_connected:
             self._idle.append(client)
 
     def _put(
