@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular about Nova's own tables: the suites of the function layer run on them too."""
 
-import pathlib
-import stat
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,12 +11,12 @@ from nova_cellmap import exception
 from nova_cellmap import objects
 from nova_cellmap.db import api
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db import resume_files
 from nova_cellmap.db.schemas import nova
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_schema
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.db import test_api
 
 NOBODY = nova.NOBODY
 
@@ -180,6 +178,19 @@ class Cells(_Case):
         # Its own is no other's.
         api.cell_mapping_update(self.context, other, {'name': 'One'})
 
+    def test_a_name_that_several_want_at_once(self) -> None:
+        self.cell()
+
+        def create(number: int) -> None:
+            values = {'transport_url': 'none:///', 'database_connection': 'none:///'}
+            api.cell_mapping_create(
+                context.get_admin_context(), {'uuid': base.new_uuid(), 'name': 'one', **values}
+            )
+
+        answers = test_api.at_once(4, create)
+        self.assertEqual(1, answers.count(None), str(answers))
+        self.assertEqual(2, len(api.cell_mapping_get_all(self.context)))
+
     def test_two_of_one_name_that_nova_made(self) -> None:
         for uuid in ('a', 'b'):
             nova_api.add_cell(self.engine, uuid=uuid, name='one')
@@ -308,53 +319,6 @@ class Untouched(_Case):
         return schema, {name: self.raw(f'SELECT * FROM {name}') for name in names}
 
 
-class ResumePoints(_Case):
-    def test_only_we_can_read_them(self) -> None:
-        cell = self.cell()
-        api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7, unmappable=2)
-        api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=9, unmappable=1)
-        self.assertEqual(
-            {'last_instance_id': 9, 'conflicts': 3}, api.map_progress_get(self.context, cell)
-        )
-        folder = pathlib.Path(self.conf.state_path, resume_files.FOLDER)
-        [file] = folder.iterdir()
-        self.assertEqual(0o700, stat.S_IMODE(folder.stat().st_mode))
-        self.assertEqual(0o600, stat.S_IMODE(file.stat().st_mode))
-        api.map_progress_clear(self.context, cell)
-        self.assertEqual([], list(folder.iterdir()))
-
-    def test_what_is_rolled_back_is_not_noted(self) -> None:
-        cell = self.cell()
-        try:
-            with api.writer(self.context):
-                api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
-                raise ZeroDivisionError
-        except ZeroDivisionError:
-            self.assertIsNone(api.map_progress_get(self.context, cell))
-        with api.writer(self.context):
-            api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
-            self.assertIsNone(api.map_progress_get(self.context, cell))
-        self.assertIsNotNone(api.map_progress_get(self.context, cell))
-
-    def test_of_no_cell(self) -> None:
-        self.assertRaises(
-            exception.CellMappingNotFound,
-            api.instance_mapping_map_batch,
-            self.context,
-            base.new_uuid(),
-            [],
-            last_instance_id=7,
-        )
-
-    def test_what_cannot_be_read_is_passed_over(self) -> None:
-        cell = self.cell()
-        api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
-        [file] = pathlib.Path(self.conf.state_path, resume_files.FOLDER).iterdir()
-        for text in ('', '[]', '{"a": "b"}', '\xff'):
-            file.write_text(text)
-            self.assertIsNone(api.map_progress_get(self.context, cell))
-
-
 class OldRelease(_Case):
     """A database of a Nova that had no disabled, user_id and queued_for_delete yet."""
 
@@ -390,51 +354,3 @@ class OldRelease(_Case):
         ):
             error = self.assertRaises(exception.SchemaTooOld, call)
             self.assertIn('api_db sync', str(error))
-
-
-@base.on_each_database
-class Detection(_Case):
-    def setUp(self) -> None:
-        super().setUp()
-        self.empty = self.useFixture(fixtures.Database(self.kind, schema='nova'))
-        self.other = self.empty.engine()
-        with self.other.connect():
-            """SQLite's file comes to be with the first connection."""
-
-    def configure(self, schema: str) -> None:
-        nova_cellmap.configure(self.empty.conf(schema=schema))
-
-    def cells(self) -> list[api.Row]:
-        return api.cell_mapping_get_all(context.get_admin_context())
-
-    def test_what_comes_later_is_found(self) -> None:
-        for schema in ('auto', 'nova', 'own'):
-            self.configure(schema)
-            self.assertRaises(exception.SchemaMissing, self.cells)
-        self.configure('auto')
-        self.assertRaises(exception.SchemaMissing, self.cells)
-        nova_schema.make(db_engine.writer_engine())
-        self.assertEqual([], self.cells())
-        self.configure('own')
-        self.assertRaises(exception.SchemaMissing, self.cells)
-        self.configure('nova')
-        self.assertEqual([], self.cells())
-
-    def test_with_a_pool_of_one_connection(self) -> None:
-        nova_schema.make(self.other)
-        conf = self.empty.conf(max_pool_size=1, max_overflow=0, pool_timeout=1)
-        nova_cellmap.configure(conf)
-        found = api.instance_mapping_get_all(context.get_admin_context())
-        self.assertEqual([], found)
-
-    def test_both(self) -> None:
-        with fixtures.engine(self.empty.url).begin() as connection:
-            for name in ('cell_mapping', 'instance_mapping', *nova.NEEDED):
-                connection.execute(sa.text(f'CREATE TABLE {name} (id INTEGER)'))
-        self.configure('auto')
-        error = self.assertRaises(exception.SchemaAmbiguous, self.cells)
-        self.assertIn('[api_database] schema', str(error))
-        self.configure('nova')
-        # It is not Nova's: it lacks columns.
-        missing = self.assertRaises(exception.SchemaMissing, self.cells)
-        self.assertIn('uuid', str(missing))
