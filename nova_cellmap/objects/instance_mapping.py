@@ -29,7 +29,7 @@ _WRITABLE = frozenset(
 )
 # The two forms of one thing.
 _CELL_FIELDS = {'cell_uuid', 'cell_mapping'}
-# Where the values of a row are stored.
+# Where the values of a row are stored. The properties take ten times as long.
 _CREATED_AT = storage.attribute('created_at')
 _UPDATED_AT = storage.attribute('updated_at')
 _ID = storage.attribute('id')
@@ -38,8 +38,9 @@ _CELL_UUID = storage.attribute('cell_uuid')
 _CELL = storage.attribute('cell_mapping')
 _PROJECT_ID = storage.attribute('project_id')
 _USER_ID = storage.attribute('user_id')
-_UUID = storage.attribute('uuid')
 _QUEUED_FOR_DELETE = storage.attribute('queued_for_delete')
+# Of a cell.
+_UUID = storage.attribute('uuid')
 _LOADED_CELL_UUID = '_loaded_cell_uuid'
 
 # In a primitive, the cell that a change is from.
@@ -250,7 +251,7 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
 
     def obj_reset_changes(self, fields: list[str] | None = None, recursive: bool = False) -> None:
         super().obj_reset_changes(fields, recursive)
-        self._note_loaded_cell()
+        self._keep_loaded_cell()
 
     def _was_written(self, primitive: dict[str, Any]) -> None:
         if self._loaded_cell_uuid is not db_api.ANYTHING and self._is_cell_changed():
@@ -267,9 +268,9 @@ class InstanceMapping(base.TimestampedObject, base.CellMapObject):
         if _LOADED_CELL in primitive:
             stored[_LOADED_CELL_UUID] = primitive[_LOADED_CELL]
         elif _ID in stored:
-            self._note_loaded_cell()
+            self._keep_loaded_cell()
 
-    def _note_loaded_cell(self) -> None:
+    def _keep_loaded_cell(self) -> None:
         stored = vars(self)
         if _CELL_UUID in stored and not (storage.CHANGED in stored and self._is_cell_changed()):
             stored[_LOADED_CELL_UUID] = stored[_CELL_UUID]

@@ -256,8 +256,8 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
 
         :param with_ids: answer the ids of the new ones as well
         :returns: ``{'created': n, 'existing': n, 'conflicts': {instance_uuid: cell_uuid}}``:
-            how many are new, how many stood already with the same cell, and with which
-            cell (None: none yet) the others stand; *with_ids* also
+            how many are new, how many existed already with the same cell, and which
+            cell (None: none yet) the others have; *with_ids* also
             ``'ids': {instance_uuid: id}``
         :raises: CellMappingNotFound, ObjectActionError as for :meth:`InstanceMapping.create`
         """
