@@ -24,7 +24,6 @@ import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import context
 from nova_cellmap import nova_cell
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.upkeep import mapping
@@ -125,8 +124,8 @@ def _cloud(kind: str, folder: Path, options: argparse.Namespace) -> Iterator[dic
         urls = [stack.enter_context(_database(kind, folder, name)) for name in names]
         config = folder / 'nova-cellmap.conf'
         config.write_text(f'[api_database]\nconnection = {urls[0]}\n')
-        nova_cellmap.configure(conf.new(config_files=[str(config)]))
-        stack.callback(db_engine.dispose)
+        made = nova_cellmap.configure(conf.new(config_files=[str(config)]))
+        stack.callback(made.close)
         migration.db_sync()
         for number, url in enumerate(urls[1:]):
             # The rest goes to the first.

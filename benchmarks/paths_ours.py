@@ -85,7 +85,7 @@ class Ours:
         def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
             sent.append((statement, parameters))
 
-        reader = engine.reader_engine()
+        reader = engine.of().reader
         sa.event.listen(reader, 'before_cursor_execute', note)
         getattr(self, path)(*arguments)
         sa.event.remove(reader, 'before_cursor_execute', note)

@@ -305,7 +305,7 @@ def _resident(pid: int) -> int:
 def check_database(results: Iterable[soak_client.Result]) -> None:
     """Compare what each client knows with what its project has, past all of the package."""
     table = own.instance_mapping
-    with db_engine.writer_engine().connect() as connection:
+    with db_engine.of().writer.connect() as connection:
         rows = connection.execute(sa.select(table)).all()
     for result in results:
         found = {

@@ -44,11 +44,10 @@ def configure(conf: 'cfg.ConfigOpts') -> 'runtime.Runtime':
     from nova_cellmap import runtime
     from nova_cellmap.db import engine
     from nova_cellmap.db.caching import cache
-    from nova_cellmap.db.caching import known_cells
 
     made = runtime.Runtime(conf)
-    engine.configure(conf)
-    cache.configure(conf)
-    known_cells.configure(conf)
+    # What cannot be followed is told of now, and not at the first call.
+    made.part(engine.Engines)
+    cache.of(made)
     runtime.set_default(made)
     return made

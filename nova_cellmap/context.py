@@ -58,7 +58,7 @@ class Cell(Protocol):
 
 
 @enginefacade.transaction_context_provider
-class RequestContext(context.RequestContext):
+class RequestContext(runtimes.Carrier, context.RequestContext):
     """A request: its id, user and project, the transaction it is in, and the cell.
 
     An ``oslo_context.context.RequestContext``, so that logs and RPC know it.
@@ -66,7 +66,8 @@ class RequestContext(context.RequestContext):
     oslo.context's: a service's own, such as Nova's. Threads may share a context: each
     has its own transaction.
 
-    :param runtime: what it works with; None: the default, whichever that is then
+    :param runtime: what it works with; None: the default, whichever that is then. It does not
+        travel
     """
 
     if TYPE_CHECKING:
@@ -74,20 +75,11 @@ class RequestContext(context.RequestContext):
         transaction_ctx: Any
 
     _cell: Cell | None = None
-    _runtime: runtimes.Runtime | None = None
 
     def __init__(self, *args: Any, runtime: runtimes.Runtime | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._runtime = runtime
-
-    @property
-    def runtime(self) -> runtimes.Runtime:
-        """What it works with: what it was given, or the default. It does not travel.
-
-        :raises: NotConfigured
-        """
-        given = self._runtime
-        return runtimes.default() if given is None else given
+        if runtime is not None:
+            self.runtime = runtime
 
     @property
     def cell(self) -> Cell:
@@ -117,7 +109,7 @@ class RequestContext(context.RequestContext):
         return super().from_dict(values, **kwargs)
 
     def redacted_copy(self, **kwargs: Any) -> Self:
-        return super().redacted_copy(**{'runtime': self._runtime, **kwargs})
+        return super().redacted_copy(**{'runtime': vars(self).get('runtime'), **kwargs})
 
     def copy(self) -> Self:
         """The same request, with no cell and no transaction."""

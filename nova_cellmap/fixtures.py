@@ -34,7 +34,6 @@ from nova_cellmap.conductor import rpcapi
 from nova_cellmap.conf import conductor as conductor_options
 from nova_cellmap.context import RequestContext
 from nova_cellmap.context import get_admin_context
-from nova_cellmap.db import engine
 from nova_cellmap.db import migration
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import base
@@ -53,8 +52,8 @@ class Database(fixtures.Fixture):
     def _setUp(self) -> None:
         self.conf = conf.new(args=[], config_files=[])
         self.conf.set_override('state_path', self.useFixture(fixtures.TempDir()).path)
-        nova_cellmap.configure(self.conf)
-        self.addCleanup(engine.dispose)
+        made = nova_cellmap.configure(self.conf)
+        self.addCleanup(made.close)
         migration.db_sync()
 
 

@@ -14,7 +14,7 @@ asks a runtime for its own; this module knows none of them.
 
 import os
 import threading
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 import weakref
 
 from oslo_config import cfg
@@ -109,7 +109,23 @@ def _close(parts: dict[Any, Any]) -> None:
 # All there are.
 _owners: weakref.WeakSet[Parts] = weakref.WeakSet()
 _parents: list[object] = []
-_default: Runtime | None = None
+
+
+class _None:
+    """What there is in place of a runtime before one is configured."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise exception.NotConfigured()
+
+
+class Carrier:
+    """Something that has a runtime, such as a context: its own, or else the default.
+
+    :ivar runtime: which; it raises NotConfigured whatever is asked of it where there is none
+    """
+
+    # As an attribute of the class, since it is read at each lookup.
+    runtime: Runtime = cast(Runtime, _None())
 
 
 def default() -> Runtime:
@@ -117,16 +133,19 @@ def default() -> Runtime:
 
     :raises: NotConfigured
     """
-    if _default is None:
+    if not isinstance(Carrier.runtime, Runtime):
         raise exception.NotConfigured()
-    return _default
+    return Carrier.runtime
 
 
-def set_default(runtime: Runtime) -> None:
-    """Make a runtime the default, and close what the previous one has open."""
-    global _default
-    previous, _default = _default, runtime
-    if previous is not None:
+def set_default(runtime: Runtime | None) -> None:
+    """Make a runtime the default, and close what the previous one has open.
+
+    :param runtime: None: there is no default
+    """
+    previous = Carrier.runtime
+    Carrier.runtime = runtime or cast(Runtime, _None())
+    if isinstance(previous, Runtime):
         previous.close()
 
 
@@ -134,10 +153,8 @@ def of(context: object) -> Runtime:
     """The runtime of a context: the one that it was given, or the default.
 
     :param context: ours, a service's own, or None
-    :raises: NotConfigured
     """
-    given = getattr(context, 'runtime', None)
-    return given if isinstance(given, Runtime) else default()
+    return context.runtime if isinstance(context, Carrier) else default()
 
 
 def leave_to_parent(owned: object) -> None:

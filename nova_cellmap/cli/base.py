@@ -149,7 +149,7 @@ class Command(command.Command):
         from nova_cellmap.conf import files
         from nova_cellmap.db import engine
 
-        shown = engine.shown_url()
+        shown = engine.of().shown_url
         if _RELATIVE_SQLITE.match(shown):
             with contextlib.suppress(OSError):
                 shown = f'{shown} in {pathlib.Path.cwd()}'

@@ -9,14 +9,15 @@ from typing import Any, NotRequired, Protocol, TypedDict
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
+from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
 from nova_cellmap.db import columns
-from nova_cellmap.db import engine
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.engine import Engines
 from nova_cellmap.db.schemas.schema import NO_CELL
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
@@ -61,9 +62,9 @@ def at_once(seconds: float | None) -> bool:
     return True
 
 
-def concurrent_writers() -> int:
+def concurrent_writers(context: RequestContext) -> int:
     """How many transactions that write it pays to have under way at once."""
-    return 1 if engine.writer_engine().dialect.name == 'sqlite' else 2
+    return 1 if contexts.of(context).runtime.part(Engines).writer.dialect.name == 'sqlite' else 2
 
 
 @dataclasses.dataclass(frozen=True)

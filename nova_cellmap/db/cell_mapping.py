@@ -10,14 +10,13 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import exception
-from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
 from nova_cellmap.db import pages
 from nova_cellmap.db import statements
 from nova_cellmap.db import transaction
-from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching.known_cells import KnownCells
 from nova_cellmap.db.columns import Row
 from nova_cellmap.db.resume_files import ResumeFiles
 from nova_cellmap.db.schemas.schema import Schema
@@ -218,7 +217,7 @@ def cell_mapping_destroy(context: Changing, uuid: str) -> None:
         raise exception.CellMappingNotFound(cell=uuid)
     context.noted.note_cells()
     if context.schema.map_progress is None:
-        resume = runtime.default().part(ResumeFiles)
+        resume = context.runtime.part(ResumeFiles)
         context.after.append(lambda: resume.clear('map', uuid))
 
 
@@ -292,26 +291,28 @@ def rows_by_uuid(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
         before = since(context)
         found = context.own.connection.execute(columns.cells(context.schema))
         cells = {row['uuid']: row for row in map(columns.cell, found)}
-        keep(cells.values(), before)
+        keep(context, cells.values(), before)
     return cells
 
 
 def _known(context: Connected, uuids: Collection[str]) -> dict[str, Row]:
     noted = context.noted
     # A transaction has to see what it has changed itself, and nobody else has to.
-    return {} if noted is not None and noted.have_cells else known_cells.known().get(uuids)
+    if noted is not None and noted.have_cells:
+        return {}
+    return context.runtime.part(KnownCells).get(uuids)
 
 
 def since(context: Connected) -> tuple[int, float] | None:
     """What there is to say of cells before they are read; None where they are not for others."""
     noted = context.noted
     if noted is None:
-        return known_cells.known().generation, time.monotonic()
+        return context.runtime.part(KnownCells).generation, time.monotonic()
     # A transaction may see what was when it began.
     return None if noted.have_cells else (noted.generation, noted.begun_at)
 
 
-def keep(cells: Iterable[Row], since: tuple[int, float] | None) -> None:
+def keep(context: Connected, cells: Iterable[Row], since: tuple[int, float] | None) -> None:
     """Know these cells, which were read after what :func:`since` said."""
     if since is not None:
-        known_cells.known().keep(cells, *since)
+        context.runtime.part(KnownCells).keep(cells, *since)

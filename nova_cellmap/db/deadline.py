@@ -20,6 +20,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 
+from nova_cellmap import runtime
+
 # Seconds between two looks.
 _TICK = 0.05
 # Without anything under way the thread sleeps after so many seconds.
@@ -79,8 +81,7 @@ def watching(
     watched.ends_at = time.monotonic() + seconds
     if most_bytes is not None and connection is not None:
         watched.received_before = _received(connection)
-    watcher = _watcher
-    watcher.add(watched)
+    _watcher.add(watched)
     try:
         yield watched
     except Exception as error:
@@ -88,7 +89,7 @@ def watching(
             raise Overdue(watched.reason) from error
         raise
     finally:
-        watcher.remove(watched)
+        _watcher.remove(watched)
 
 
 def limit(engine: sa.Engine, connect_seconds: float, seconds: float) -> None:
@@ -126,8 +127,7 @@ def _limited(call: Any, seconds: float) -> Any:
         # As watching() does it, for a third of its time: each lookup comes by here.
         watched = Watched(seconds, None, getattr(asked, 'connection', asked))
         watched.ends_at = time.monotonic() + seconds
-        watcher = _watcher
-        watcher.add(watched)
+        _watcher.add(watched)
         try:
             return call(asked, *args, **kwargs)
         except Exception as error:
@@ -135,7 +135,7 @@ def _limited(call: Any, seconds: float) -> Any:
                 raise Overdue(watched.reason) from error
             raise
         finally:
-            watcher.remove(watched)
+            _watcher.remove(watched)
 
     return limited
 
@@ -168,14 +168,22 @@ def _limit_settling(engine: sa.Engine, seconds: float) -> None:
     event.listen(engine, 'connect', end)
 
 
-class _Watcher:
+class _Watcher(runtime.Part):
     """The thread of a process that looks, and what it looks at."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: runtime.Parts) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._changed = threading.Condition()
         self._all: set[Watched] = set()
         self._is_running = False
         self._is_asleep = False
+
+    def after_fork(self) -> bool:
+        # The thread stays with the parent.
+        self._begin()
+        return True
 
     def add(self, watched: Watched) -> None:
         # To put something into a set, or to take it out, needs no lock.
@@ -238,13 +246,5 @@ def _socket_of(connection: Any) -> socket.socket:
     raise OSError('there is no socket')
 
 
-_watcher = _Watcher()
-
-
-def _begin_again() -> None:
-    """Have no thread, in a child of a fork: it stays with the parent."""
-    global _watcher
-    _watcher = _Watcher()
-
-
-os.register_at_fork(after_in_child=_begin_again)
+# Of all engines.
+_watcher = runtime.process.part(_Watcher)

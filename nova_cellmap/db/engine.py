@@ -14,10 +14,9 @@ oslo.db's enginefacade with two engines on it, told apart by a SQLAlchemy plugin
 
 import contextlib
 import logging
-import os
 import pathlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 import urllib.parse
 
 from oslo_config import cfg
@@ -30,6 +29,7 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import private_files
+from nova_cellmap import runtime
 from nova_cellmap import url
 from nova_cellmap.db import deadline
 from nova_cellmap.db import errors
@@ -45,17 +45,8 @@ _ROLE = 'nova_cellmap_role'
 _CONNECT_TIMEOUT = 'nova_cellmap_connect_timeout'
 _READ_TIMEOUT = 'nova_cellmap_read_timeout'
 _BUSY_TIMEOUT = 'nova_cellmap_busy_timeout'
-_FIRST_RETRY_SECONDS = 0.05
 # For how long nothing is read from a replica that did not answer.
 _LEFT_ALONE_SECONDS = 30
-
-_manager: Any = None
-_reader_engine: sa.Engine | None = None
-_writer_engine: sa.Engine | None = None
-_has_replica = False
-_replica_left_until = float('-inf')
-_conf: cfg.ConfigOpts | None = None
-_retry_settings: dict[str, Any] = {}
 
 
 class EnginePlugin(sa.CreateEnginePlugin):
@@ -202,163 +193,140 @@ def _begin_nothing(connection: sa.Connection) -> None:
     connection.info['in_transaction'] = True
 
 
-def configure(conf: cfg.ConfigOpts) -> None:
-    """Bind this process to ``[api_database]`` of *conf*. May be called again.
+class Engines(runtime.Part):
+    """The engines of a runtime, and what ``[api_database]`` says of their use.
 
-    :raises: :exc:`nova_cellmap.exception.InvalidURL`
+    :ivar manager: the enginefacade's transaction context manager
+    :ivar has_replica: whether what is read may come from another server than what is written
+        goes to
+    :ivar retries: how often and after how many seconds a call is tried again
+    :raises: InvalidURL
     """
-    global _manager, _reader_engine, _writer_engine, _conf, _retry_settings
-    global _has_replica, _replica_left_until
-    settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
-    # Each session says its own, see nova_cellmap.db.session.
-    settings['mysql_sql_mode'] = None
-    writer_url = _url(settings, 'connection')
-    reader_url = writer_url
-    if settings['slave_connection'] and not settings['synchronous_reader']:
-        reader_url = _url(settings, 'slave_connection')
-    settings['connection'] = _with_role(writer_url, 'writer', conf)
-    # A SQLite database in memory belongs to its one connection.
-    settings['slave_connection'] = (
-        None if _is_in_memory(reader_url) else _with_role(reader_url, 'reader', conf)
-    )
-    # Which connection a reader uses is settled above; this makes it use that one.
-    settings['synchronous_reader'] = False
-    manager: Any = enginefacade.transaction_context()
-    manager.configure(sqlite_fk=True, thread_checkin=False, **settings)
-    dispose()
-    _manager, _conf = manager, conf
-    _has_replica = reader_url is not writer_url
-    _replica_left_until = float('-inf')
-    _reader_engine = _writer_engine = None
-    _retry_settings = {
-        # A pooled connection that the server closed is the common case, and the next
-        # one is good: the first wait is short, the next ones double.
-        'retry_interval': _FIRST_RETRY_SECONDS,
-        'max_retries': settings['db_max_retries'],
-        'inc_retry_interval': settings['db_inc_retry_interval'],
-        'max_retry_interval': settings['db_max_retry_interval'],
-    }
+
+    def __init__(self, owner: runtime.Runtime) -> None:
+        self._conf = conf = owner.conf
+        settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
+        # Each session says its own, see nova_cellmap.db.session.
+        settings['mysql_sql_mode'] = None
+        writer_url = _url(settings, 'connection')
+        reader_url = writer_url
+        if settings['slave_connection'] and not settings['synchronous_reader']:
+            reader_url = _url(settings, 'slave_connection')
+        settings['connection'] = _with_role(writer_url, 'writer', conf)
+        # A SQLite database in memory belongs to its one connection.
+        settings['slave_connection'] = (
+            None if _is_in_memory(reader_url) else _with_role(reader_url, 'reader', conf)
+        )
+        # Which connection a reader uses is settled above; this makes it use that one.
+        settings['synchronous_reader'] = False
+        self.manager: Any = enginefacade.transaction_context()
+        self.manager.configure(sqlite_fk=True, thread_checkin=False, **settings)
+        self.has_replica = reader_url is not writer_url
+        self.retries = Retries(
+            settings['db_max_retries'],
+            settings['db_max_retry_interval'] if settings['db_inc_retry_interval'] else None,
+        )
+        self._replica_left_until = float('-inf')
+        self._reader: sa.Engine | None = None
+        self._writer: sa.Engine | None = None
+
+    @property
+    def reader(self) -> sa.Engine:
+        """The engine that reads; the first call connects."""
+        if self._reader is None:
+            with errors.connecting():
+                self._reader = self.manager.reader.get_engine()
+        return self._reader
+
+    @property
+    def writer(self) -> sa.Engine:
+        """The engine that writes; the first call connects."""
+        if self._writer is None:
+            with errors.connecting():
+                self._writer = self.manager.writer.get_engine()
+        return self._writer
+
+    @property
+    def reading(self) -> sa.Engine:
+        """The engine to read with: that of the replica, unless it is left alone."""
+        if self.has_replica and time.monotonic() < self._replica_left_until:
+            return self.writer
+        return self.reader
+
+    @property
+    def own(self) -> sa.Engine:
+        """The engine to read with what this process has just written."""
+        return self.writer if self.has_replica else self.reader
+
+    def only_reads(self, engine: sa.Engine) -> bool:
+        """Whether what is sent by an engine is never part of a transaction."""
+        return engine is self.reader and engine is not self.writer
+
+    def leave_replica(self, reason: str) -> None:
+        """Read from the server that is written to for a while: not each call is to wait for one
+        that does not answer."""
+        LOG.warning('The replica is left alone for %d seconds: %s', _LEFT_ALONE_SECONDS, reason)
+        self._replica_left_until = time.monotonic() + _LEFT_ALONE_SECONDS
+
+    @property
+    def read_timeout(self) -> float:
+        """For how many seconds the mapping database is waited for."""
+        return float(self._conf.api_database.read_timeout)
+
+    @property
+    def call_timeout(self) -> float:
+        """After how many seconds a call is not tried again."""
+        return float(self._conf.api_database.call_timeout)
+
+    @property
+    def shown_url(self) -> str:
+        """Where the mapping database is, with its password masked."""
+        return url.mask(self._conf.api_database.connection)
+
+    @property
+    def is_missing_file(self) -> bool:
+        """Whether the mapping database is an SQLite file that does not exist yet."""
+        plain = sa.make_url(self._conf.api_database.connection)
+        return (
+            plain.get_backend_name() == 'sqlite'
+            and not _is_in_memory(plain)
+            and _is_missing(plain.database or '')
+        )
+
+    def close(self) -> None:
+        """Close every pooled connection; the next call opens new ones."""
+        if self.manager.is_started:
+            self.manager.dispose_pool()
+
+    def after_fork(self) -> bool:
+        # Those in the pools are the parent's: closing them here would end them on the server.
+        if self.manager.is_started:
+            for facade in (self.manager.writer, self.manager.reader):
+                engine = facade.get_engine()
+                runtime.leave_to_parent(engine.pool)
+                engine.dispose(close=False)
+        return True
 
 
-def dispose() -> None:
-    """Close every pooled connection; the next call opens new ones."""
-    if _manager is not None and _manager.is_started:
-        _manager.dispose_pool()
+class Retries(NamedTuple):
+    """How often a call is tried again, below 0 without end, and after how many seconds.
 
-
-def _leave_to_parent() -> None:
-    """Begin without connections, in a child of a fork: those in the pools are its parent's.
-
-    Closing them here would end them on the server.
+    ``longest_pause`` is what pauses grow to; None where each is as long as the first. A pooled
+    connection that the server closed is the common case, and the next one is good: the first
+    pause is short.
     """
-    if _manager is not None and _manager.is_started:
-        for facade in (_manager.writer, _manager.reader):
-            facade.get_engine().dispose(close=False)
+
+    most: int
+    longest_pause: float | None
+    first_pause: float = 0.05
 
 
-os.register_at_fork(after_in_child=_leave_to_parent)
+def of(context: object = None) -> Engines:
+    """The engines of the runtime of a context, or of the default one.
 
-
-def manager() -> Any:
-    """The enginefacade's transaction context manager that ``configure`` made.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
+    :raises: NotConfigured
     """
-    if _manager is None:
-        raise exception.NotConfigured()
-    return _manager
-
-
-def conf() -> cfg.ConfigOpts:
-    """The configuration that the process is bound to.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
-    """
-    if _conf is None:
-        raise exception.NotConfigured()
-    return _conf
-
-
-def read_timeout() -> float:
-    """For how many seconds the mapping database is waited for."""
-    return float(conf().api_database.read_timeout)
-
-
-def retry_settings() -> dict[str, Any]:
-    """How often and after how many seconds a call is tried again: ``[api_database] db_*``."""
-    return _retry_settings
-
-
-def call_timeout() -> float:
-    """After how many seconds it is not."""
-    return float(conf().api_database.call_timeout)
-
-
-def has_replica() -> bool:
-    """Whether what is read may come from another server than what is written goes to."""
-    return _has_replica
-
-
-def leave_replica(reason: str) -> None:
-    """Read from the server that is written to for a while: not each call is to wait for one
-    that does not answer."""
-    global _replica_left_until
-    LOG.warning('The replica is left alone for %d seconds: %s', _LEFT_ALONE_SECONDS, reason)
-    _replica_left_until = time.monotonic() + _LEFT_ALONE_SECONDS
-
-
-def reading_engine() -> sa.Engine:
-    """The engine to read with; the first call connects.
-
-    :raises: as :func:`reader_engine`
-    """
-    if _has_replica and time.monotonic() < _replica_left_until:
-        return writer_engine()
-    return reader_engine()
-
-
-def shown_url() -> str:
-    """Where the mapping database is, with its password masked."""
-    return url.mask(conf().api_database.connection)
-
-
-def is_missing_file() -> bool:
-    """Whether the mapping database is an SQLite file that does not exist yet."""
-    plain = sa.make_url(conf().api_database.connection)
-    return (
-        plain.get_backend_name() == 'sqlite'
-        and not _is_in_memory(plain)
-        and _is_missing(plain.database or '')
-    )
-
-
-def reader_engine() -> sa.Engine:
-    """The engine that reads; the first call connects.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
-    """
-    global _reader_engine
-    if _reader_engine is None:
-        with errors.connecting():
-            _reader_engine = manager().reader.get_engine()
-    return _reader_engine
-
-
-def writer_engine() -> sa.Engine:
-    """The engine that writes; the first call connects.
-
-    :raises: :exc:`nova_cellmap.exception.NotConfigured`
-    """
-    global _writer_engine
-    if _writer_engine is None:
-        with errors.connecting():
-            _writer_engine = manager().writer.get_engine()
-    return _writer_engine
-
-
-def only_reads(engine: sa.Engine) -> bool:
-    """Whether what is sent by an engine is never part of a transaction."""
-    return engine is reader_engine() and engine is not writer_engine()
+    return runtime.of(context).part(Engines)
 
 
 def _url(settings: dict[str, Any], option: str) -> sa_url.URL:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap import text
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import cell_mapping
@@ -18,7 +19,7 @@ from nova_cellmap.db import pages
 from nova_cellmap.db import statements
 from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import cache
-from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching.known_cells import KnownCells
 from nova_cellmap.db.columns import ANYTHING
 from nova_cellmap.db.columns import CELL_PLACE
 from nova_cellmap.db.columns import ID_PLACE
@@ -141,14 +142,14 @@ def instance_mapping_destroy(context: Changing, instance_uuid: str) -> None:
 
 def _cache(context: RequestContext) -> cache.Cache | None:
     """What a lookup may use. A transaction has to see what it has changed itself."""
-    current = cache.current()
+    current = cache.of(runtime.of(context))
     return None if current is None or transaction.is_open(context) else current
 
 
 @reads
 def read(context: Connected, instance_uuid: str) -> Row:
     """Look a mapping up in the database."""
-    if not known_cells.known().are_fresh:
+    if not context.runtime.part(KnownCells).are_fresh:
         return _get(context, instance_uuid)
     return _get_with_known_cell(context, instance_uuid)
 
@@ -179,7 +180,7 @@ def _get(context: Connected, instance_uuid: str) -> Row:
     mapping['cell_mapping'] = None
     if mapping['cell_uuid'] is not None:
         mapping['cell_mapping'] = columns.cell(row[len(MAPPING_COLUMNS) :])
-        cell_mapping.keep([mapping['cell_mapping']], since)
+        cell_mapping.keep(context, [mapping['cell_mapping']], since)
     return mapping
 
 
@@ -399,7 +400,7 @@ def _page_of(
 def _with_known_cells(context: RequestContext, rows: list[Row]) -> list[Row]:
     """Give each row its cell, and ask the database only where this process has to."""
     wanted = _cells_of(rows)
-    cells = known_cells.known().get(wanted)
+    cells = runtime.of(context).part(KnownCells).get(wanted)
     if len(cells) < len(wanted):
         return _read_cells(context, rows)
     for row in rows:

@@ -58,7 +58,7 @@ def db_version(engine: sa.Engine | None = None) -> int:
         :exc:`nova_cellmap.exception.DatabaseUnreachable`, and
         :exc:`nova_cellmap.exception.MigrationError` where what it says is no version
     """
-    if engine is None and db_engine.is_missing_file():
+    if engine is None and db_engine.of().is_missing_file:
         # To look would make it.
         return 0
     engine = _connect(engine)
@@ -88,7 +88,7 @@ def _target(version: int | str | None) -> int:
 
 def _connect(engine: sa.Engine | None) -> sa.Engine:
     try:
-        engine = engine or db_engine.writer_engine()
+        engine = engine or db_engine.of().writer
         with errors.connect(engine):
             return engine
     except errors.DRIVER as error:
@@ -126,7 +126,7 @@ def _checked(version: object) -> int:
 
 def _patience(engine: sa.Engine) -> float:
     """For how many seconds the server may work on one statement, by how much is there."""
-    read_timeout = session.read_timeout_of(engine.url, db_engine.read_timeout())
+    read_timeout = session.read_timeout_of(engine.url, db_engine.of().read_timeout)
     if engine.dialect.name == 'sqlite':
         return read_timeout
     query = _BYTES['postgresql' if engine.dialect.name == 'postgresql' else 'mysql']

@@ -6,7 +6,6 @@ import functools
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
-from nova_cellmap import runtime
 from nova_cellmap.db import cell_mapping
 from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
@@ -28,7 +27,7 @@ def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
     """
     table = context.schema.map_progress
     if table is None:
-        return _files().get('map', cell_uuid)
+        return _files(context).get('map', cell_uuid)
     return _get(context, table, 'last_instance_id', {'cell_uuid': cell_uuid})
 
 
@@ -37,7 +36,7 @@ def map_progress_clear(context: Changing, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
     table = context.schema.map_progress
     if table is None:
-        context.after.append(functools.partial(_files().clear, 'map', cell_uuid))
+        context.after.append(functools.partial(_files(context).clear, 'map', cell_uuid))
     else:
         _clear(context, table, {'cell_uuid': cell_uuid})
 
@@ -52,7 +51,7 @@ def import_progress_get(context: Connected, source: str) -> Row | None:
     """
     table = context.schema.import_progress
     if table is None:
-        return _files().get('import', source)
+        return _files(context).get('import', source)
     return _get(context, table, 'last_mapping_id', {'source': source})
 
 
@@ -61,7 +60,7 @@ def import_progress_clear(context: Changing, source: str) -> None:
     """Let the next import from a database begin at its first mapping."""
     table = context.schema.import_progress
     if table is None:
-        context.after.append(functools.partial(_files().clear, 'import', source))
+        context.after.append(functools.partial(_files(context).clear, 'import', source))
     else:
         _clear(context, table, {'source': source})
 
@@ -75,7 +74,7 @@ def note_map(context: Changing, cell_uuid: str, last_instance_id: int, conflicts
     table = context.schema.map_progress
     if table is None:
         cell_mapping.check_exists(context, cell_uuid)
-        note = functools.partial(_files().note, 'map', cell_uuid, come_to, conflicts)
+        note = functools.partial(_files(context).note, 'map', cell_uuid, come_to, conflicts)
         context.after.append(note)
     else:
         _note(context, table, of, come_to, conflicts)
@@ -86,14 +85,14 @@ def note_import(context: Changing, source: str, last_mapping_id: int, conflicts:
     of, come_to = {'source': source}, {'last_mapping_id': last_mapping_id}
     table = context.schema.import_progress
     if table is None:
-        note = functools.partial(_files().note, 'import', source, come_to, conflicts)
+        note = functools.partial(_files(context).note, 'import', source, come_to, conflicts)
         context.after.append(note)
     else:
         _note(context, table, of, come_to, conflicts)
 
 
-def _files() -> ResumeFiles:
-    return runtime.default().part(ResumeFiles)
+def _files(context: Connected) -> ResumeFiles:
+    return context.runtime.part(ResumeFiles)
 
 
 def _get(context: Connected, table: sa.Table, come_to: str, of: Row) -> Row | None:

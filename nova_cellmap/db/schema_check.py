@@ -24,7 +24,7 @@ def missing() -> list[str]:
 
     :raises: :exc:`nova_cellmap.exception.DatabaseUnreachable`
     """
-    with _connected(db_engine.writer_engine()) as connection:
+    with _connected(db_engine.of().writer) as connection:
         return [
             problem
             for table in own.metadata.sorted_tables
@@ -37,7 +37,7 @@ def encoding() -> str | None:
 
     :raises: :exc:`nova_cellmap.exception.DatabaseUnreachable`
     """
-    engine = db_engine.writer_engine()
+    engine = db_engine.of().writer
     if engine.dialect.name != 'postgresql':
         return None
     with _connected(engine) as connection:
@@ -53,7 +53,7 @@ def count_damaged() -> int:
 
     :raises: :exc:`nova_cellmap.exception.DatabaseUnreachable`
     """
-    engine = db_engine.reader_engine()
+    engine = db_engine.of().reader
     if engine.dialect.name not in ('mysql', 'mariadb'):
         return 0
     # One index has both.
@@ -70,7 +70,7 @@ def _connected(engine: sa.Engine) -> Iterator[sa.Connection]:
         with errors.connect(engine) as connection:
             yield connection
     except errors.DRIVER as error:
-        made = errors.of_mapping(error, db_engine.shown_url())
+        made = errors.of_mapping(error, db_engine.of().shown_url)
         raise made from errors.without_rows(error)
 
 

@@ -26,8 +26,8 @@ Row = dict[str, Any]
 _T = TypeVar('_T')
 _Ts = TypeVarTuple('_Ts')
 
-# A process has one or two: those of configurations before need not be remembered.
-_MOST_DIALECTS = 4
+# A runtime has two. Those of previous ones need not be remembered.
+_MOST_DIALECTS = 16
 
 _Convert = Callable[[Any], Any]
 # By the names of parameters, and by the places of columns.

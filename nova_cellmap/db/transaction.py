@@ -16,7 +16,7 @@ import contextlib
 import functools
 import itertools
 import logging
-import os
+import operator
 import random
 import threading
 import time
@@ -32,6 +32,7 @@ from nova_cellmap.db import engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import outcome
 from nova_cellmap.db.caching import changes
+from nova_cellmap.db.engine import Engines
 from nova_cellmap.db.errors import Kind
 from nova_cellmap.db.outcome import Outcome
 from nova_cellmap.db.schemas.detection import Detected
@@ -74,11 +75,15 @@ class Insert(Protocol):
 class Connected(Protocol):
     """A context, so far as a function that reads or writes has to know.
 
+    :ivar runtime: is that of the context
     :ivar connection: is open
     :ivar schema: the tables that are there
     :ivar noted: what the transaction has changed; None where there is none
     :ivar own: the same where nothing is older than what this process has written
     """
+
+    @property
+    def runtime(self) -> runtime.Runtime: ...
 
     @property
     def connection(self) -> sa.Connection: ...
@@ -116,11 +121,13 @@ class _Reading:
 
     noted = None
 
-    def __init__(self, engine_: sa.Engine) -> None:
+    def __init__(self, owner: runtime.Runtime, engines: Engines, engine_: sa.Engine) -> None:
+        self.runtime = owner
+        self._engines = engines
         self._engine = engine_
         # Sent through the driver until something goes wrong. What the one that writes is sent
         # would be a transaction, which the pool does not end.
-        is_plain = not (engine.has_replica() and engine_ is engine.writer_engine())
+        is_plain = not (engines.has_replica and engine_ is engines.writer)
         self._is_direct = is_plain and not engine.is_watched(engine_)
         self._connection: sa.Connection | None = None
         self._own: _Reading | None = None
@@ -128,7 +135,7 @@ class _Reading:
 
     @property
     def schema(self) -> Schema:
-        detected = runtime.default().part(Detected)
+        detected = self.runtime.part(Detected)
         if detected.found is not None:
             return detected.found
         schema = detected.schema(self.connection)
@@ -138,10 +145,10 @@ class _Reading:
 
     @property
     def own(self) -> 'Connected':
-        if self._engine is _own_engine() or self._losses >= _STAND_IN_AFTER - 1:
+        if self._engine is self._engines.own or self._losses >= _STAND_IN_AFTER - 1:
             return self
         if self._own is None:
-            self._own = _Reading(_own_engine())
+            self._own = _Reading(self.runtime, self._engines, self._engines.own)
         return self._own
 
     @property
@@ -179,7 +186,7 @@ class _Reading:
                 self._begin_again(error, time.monotonic() - begun)
                 raise
 
-        return _repeat(attempt)
+        return _repeat(attempt, self.runtime)
 
     def _begin_again(self, error: BaseException, seconds: float) -> None:
         """Connect again, and let SQLAlchemy do it: it clears the pool of what is lost.
@@ -191,10 +198,10 @@ class _Reading:
             return
         self._is_direct = False
         self._losses += _STAND_IN_AFTER if seconds >= _SILENT_SECONDS else 1
-        if self._losses >= _STAND_IN_AFTER and engine.has_replica():
-            reader, writer = engine.reader_engine(), engine.writer_engine()
+        if self._losses >= _STAND_IN_AFTER and self._engines.has_replica:
+            reader, writer = self._engines.reader, self._engines.writer
             if self._engine is reader:
-                engine.leave_replica(errors.reason(error))
+                self._engines.leave_replica(errors.reason(error))
             self._engine = writer if self._engine is reader else reader
 
     def close(self) -> None:
@@ -230,8 +237,12 @@ def _give_back(connection: sa.PoolProxiedConnection | sa.Connection, error: Base
 class _Writing:
     """One transaction, which begins when its connection is asked for."""
 
-    def __init__(self, noted: changes.Changes, is_direct: bool = True) -> None:
+    def __init__(
+        self, owner: runtime.Runtime, noted: changes.Changes, is_direct: bool = True
+    ) -> None:
+        self.runtime = owner
         self.noted = noted
+        self._engines = owner.part(Engines)
         self.proofs: list[outcome.Proof] = []
         self.after: list[Callable[[], None]] = []
         self._is_direct = is_direct
@@ -242,11 +253,11 @@ class _Writing:
 
     @property
     def schema(self) -> Schema:
-        detected = runtime.default().part(Detected)
+        detected = self.runtime.part(Detected)
         schema = detected.found or detected.schema(self.connection)
         if schema.lacks:
             columns = ', '.join(sorted(schema.lacks))
-            raise exception.SchemaTooOld(database=engine.shown_url(), columns=columns)
+            raise exception.SchemaTooOld(database=self._engines.shown_url, columns=columns)
         return schema
 
     @property
@@ -256,7 +267,7 @@ class _Writing:
     @property
     def connection(self) -> sa.Connection:
         if self._connection is None:
-            self._connection = connection = errors.connect(engine.writer_engine())
+            self._connection = connection = errors.connect(self._engines.writer)
             connection.begin()
         return self._connection
 
@@ -293,7 +304,7 @@ class _Writing:
                 raise
 
         try:
-            return _repeat(attempt, is_last=not self._is_untouched)
+            return _repeat(attempt, self.runtime, is_last=not self._is_untouched)
         finally:
             self._is_untouched = False
 
@@ -303,14 +314,19 @@ class _Writing:
         MySQL takes all of a transaction back that has met a deadlock, and begins another.
         """
         kind = errors.kind_of(error)
-        return kind is Kind.LOST or (kind is Kind.LOCKED and not _has_savepoints())
+        return kind is Kind.LOST or (kind is Kind.LOCKED and not self._has_savepoints)
+
+    @property
+    def _has_savepoints(self) -> bool:
+        """Whether each call of a block is in a savepoint."""
+        return self._engines.writer.dialect.name == 'postgresql'
 
     def _savepoint(self) -> contextlib.AbstractContextManager[Any]:
         """A block that PostgreSQL takes back alone where it fails.
 
         Else it would take back all of the transaction, at a commit that says nothing of it.
         """
-        if not _has_savepoints():
+        if not self._has_savepoints:
             return contextlib.nullcontext()
         return self.connection.begin_nested()
 
@@ -338,11 +354,6 @@ class _Writing:
             _close(connection)
 
 
-def _has_savepoints() -> bool:
-    """Whether each call of a block that writes is in a savepoint."""
-    return engine.writer_engine().dialect.name == 'postgresql'
-
-
 def _do(calls: list[Callable[[], None]]) -> None:
     for call in calls:
         call()
@@ -358,50 +369,58 @@ def _close(connection: sa.Connection) -> None:
         connection.close()
 
 
-# The open blocks of each context in each thread, the innermost last.
-_blocks: dict[tuple[int, int], list[_Reading | _Writing]] = {}
-# Their connections are the parent's.
-os.register_at_fork(after_in_child=_blocks.clear)
+class _Blocks(runtime.Part):
+    """The blocks that are open.
+
+    :ivar open: those of each context in each thread, the innermost last
+    """
+
+    def __init__(self, owner: runtime.Parts) -> None:
+        self.open: dict[tuple[int, int], list[_Reading | _Writing]] = {}
+
+    def after_fork(self) -> bool:
+        # Their connections are the parent's.
+        self.open.clear()
+        return True
+
+
+_blocks = runtime.process.part(_Blocks)
 
 
 def _block(context: RequestContext) -> _Reading | _Writing | None:
-    """The block that the context is in.
-
-    :raises: InvalidInput where it is no context
-    """
-    context = contexts.of(context)
-    if not _blocks:
+    """The block that a context of ours is in."""
+    if not _blocks.open:
         return None
-    blocks = _blocks.get((threading.get_ident(), id(context)))
+    blocks = _blocks.open.get((threading.get_ident(), id(context)))
     return blocks[-1] if blocks else None
 
 
 @contextlib.contextmanager
 def _entered(context: RequestContext, block: _Reading | _Writing) -> Iterator[None]:
-    key = threading.get_ident(), id(contexts.of(context))
-    _blocks.setdefault(key, []).append(block)
+    key = threading.get_ident(), id(context)
+    _blocks.open.setdefault(key, []).append(block)
     try:
         yield
     finally:
         # In whichever thread it ends, and also if an outer one has ended before.
-        blocks = [each for each in _blocks.pop(key, ()) if each is not block]
+        blocks = [each for each in _blocks.open.pop(key, ()) if each is not block]
         if blocks:
-            _blocks[key] = blocks
+            _blocks.open[key] = blocks
 
 
 def is_open(context: RequestContext) -> bool:
     """Whether the context is in a block."""
-    return _block(context) is not None
+    return _block(contexts.of(context)) is not None
 
 
 def in_transaction(context: RequestContext) -> bool:
     """Whether the context is in a block that writes."""
-    return isinstance(_block(context), _Writing)
+    return isinstance(_block(contexts.of(context)), _Writing)
 
 
 def connection(context: RequestContext) -> sa.Connection:
     """The connection of the block that the context is in."""
-    block = _block(context)
+    block = _block(contexts.of(context))
     if block is None:
         raise RuntimeError('the context is in no block')
     return block.connection
@@ -416,10 +435,13 @@ def reader(context: RequestContext) -> Iterator[None]:
     of that.
     """
     # What an engine reads that also writes would be a transaction.
-    if is_open(context) or not engine.only_reads(_engine(engine.reader_engine)):
+    context = contexts.of(context)
+    owner = context.runtime
+    engines = owner.part(Engines)
+    if is_open(context) or not engines.only_reads(_engine(owner, engines, _READER)):
         yield
         return
-    reading = _KeptReading(engine.reading_engine())
+    reading = _KeptReading(owner, engines, engines.reading)
     with contextlib.closing(reading), _entered(context, reading):
         yield
 
@@ -436,14 +458,16 @@ def writer(context: RequestContext) -> Iterator[None]:
         yield
         return
     # A connection is made for the first call, but a program that is not configured is told now.
-    _engine(engine.writer_engine)
-    with changes.noted() as noted, contextlib.closing(_Writing(noted)) as writing:
+    context = contexts.of(context)
+    owner = context.runtime
+    _engine(owner, owner.part(Engines), _WRITER)
+    with changes.noted(owner) as noted, contextlib.closing(_Writing(owner, noted)) as writing:
         with _entered(context, writing):
             yield
         try:
             writing.commit()
         except errors.DRIVER as error:
-            made = _uncommitted(error) if noted.is_committing else _translated(error)
+            made = _uncommitted(error) if noted.is_committing else _translated(error, owner)
             raise made from errors.without_rows(error)
 
 
@@ -451,7 +475,7 @@ def reads(
     function: Callable[Concatenate[Connected, _P], _T],
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     """Run *function* with ``context.connection`` open for reading, and try it again."""
-    return _reads(function, engine.reading_engine)
+    return _reads(function, _READING)
 
 
 def reads_own(
@@ -461,23 +485,28 @@ def reads_own(
 
     A replica may not have it yet.
     """
-    return _reads(function, _own_engine)
+    return _reads(function, _OWN)
 
 
-def _own_engine() -> sa.Engine:
-    return engine.writer_engine() if engine.has_replica() else engine.reader_engine()
+# Which engine.
+_Which = Callable[[Engines], sa.Engine]
+_READER, _WRITER = operator.attrgetter('reader'), operator.attrgetter('writer')
+_READING, _OWN = operator.attrgetter('reading'), operator.attrgetter('own')
 
 
 def _reads(
-    function: Callable[Concatenate[Connected, _P], _T], from_: Callable[[], sa.Engine]
+    function: Callable[Concatenate[Connected, _P], _T], from_: _Which
 ) -> Callable[Concatenate[RequestContext, _P], _T]:
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        context = contexts.of(context)
         block = _block(context)
-        source = _engine(from_)
-        if isinstance(block, _Writing) or (block is not None and source is engine.reader_engine()):
+        owner = context.runtime
+        engines = owner.part(Engines)
+        source = _engine(owner, engines, from_)
+        if isinstance(block, _Writing) or (block is not None and source is engines.reader):
             return block.run(function, args, kwargs)
-        reading = _Reading(source)
+        reading = _Reading(owner, engines, source)
         try:
             return reading.run(function, args, kwargs)
         finally:
@@ -493,11 +522,13 @@ def writes(
 
     @functools.wraps(function)
     def call(context: RequestContext, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        context = contexts.of(context)
         block = _block(context)
         if isinstance(block, _Writing):
             return block.run(function, args, kwargs)
-        write = _Write(lambda writing: function(writing, *args, **kwargs))
-        made: _T = _repeat(write.attempt, write)
+        owner = context.runtime
+        write = _Write(owner, lambda writing: function(writing, *args, **kwargs))
+        made: _T = _repeat(write.attempt, owner, write)
         return made
 
     return call
@@ -518,7 +549,8 @@ class _Write:
     :ivar doubt: the try before, while it is not known whether that was made
     """
 
-    def __init__(self, function: Callable[[_Writing], Any]) -> None:
+    def __init__(self, owner: runtime.Runtime, function: Callable[[_Writing], Any]) -> None:
+        self._owner = owner
         self._function = function
         self._is_first = True
         self.doubt: _Doubt | None = None
@@ -536,24 +568,31 @@ class _Write:
             raise
 
     def _try(self) -> Any:
-        with changes.noted() as noted, contextlib.closing(_Writing(noted, self._is_first)) as one:
-            self._is_first = False
+        with self._transaction() as one:
             result = self._function(one)
             try:
                 one.commit()
             except errors.DRIVER as error:
-                if noted.is_committing:
+                if one.noted.is_committing:
                     # What the one before was about would have kept this one from its commit.
                     self.doubt = _Doubt(error, one.proofs, one.after, result)
                 raise
         return result
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[_Writing]:
+        with changes.noted(self._owner) as noted:
+            writing = _Writing(self._owner, noted, is_direct=self._is_first)
+            self._is_first = False
+            with contextlib.closing(writing):
+                yield writing
 
     def _was_made(self, doubt: _Doubt) -> bool:
         """Look whether it was.
 
         :raises: DatabaseOutcomeUnknown where that cannot be told
         """
-        with changes.noted() as noted, contextlib.closing(_Writing(noted)) as looking:
+        with self._transaction() as looking:
             found = outcome.combined(doubt.proofs, looking.connection)
         if found is Outcome.UNKNOWN:
             raise _uncommitted(doubt.error)
@@ -570,24 +609,29 @@ class _Write:
 
 
 def _repeat(
-    attempt: Callable[[], _T], write: _Write | None = None, *, is_last: bool = False
+    attempt: Callable[[], _T],
+    owner: runtime.Runtime,
+    write: _Write | None = None,
+    *,
+    is_last: bool = False,
 ) -> _T:
     """Try until it goes well, nothing suggests that it will, or it has been tried for long.
 
     :param write: what is tried, if that may be in doubt
     """
     begun = time.monotonic()
-    pauses: Iterator[float] = iter(()) if is_last else _pauses()
+    pauses: Iterator[float] = iter(()) if is_last else _pauses(owner)
     is_again = False
     while True:
         try:
             return attempt()
         except errors.DRIVER as error:
             doubt = None if write is None else write.doubt
+            longest = owner.part(Engines).call_timeout
             may_pass = doubt is not None or errors.kind_of(error) in _PASSING
             pause = next(pauses, None) if may_pass else None
-            if pause is None or time.monotonic() - begun + pause > engine.call_timeout():
-                made = _translated(error) if doubt is None else _uncommitted(doubt.error)
+            if pause is None or time.monotonic() - begun + pause > longest:
+                made = _translated(error, owner) if doubt is None else _uncommitted(doubt.error)
                 raise made from errors.without_rows(error)
             if not is_again:
                 LOG.warning('Trying again: %s', errors.reason(error))
@@ -595,35 +639,34 @@ def _repeat(
             time.sleep(pause)
 
 
-def _pauses() -> Iterator[float]:
+def _pauses(owner: runtime.Runtime) -> Iterator[float]:
     """How many seconds there are between one try and the next."""
-    settings = engine.retry_settings()
-    pause = settings['retry_interval']
-    tries = settings['max_retries']
-    for _ in itertools.count() if tries < 0 else range(tries):
+    retries = owner.part(Engines).retries
+    pause = retries.first_pause
+    for _ in itertools.count() if retries.most < 0 else range(retries.most):
         # Two who met in a deadlock are not to meet in another.
         yield pause * random.uniform(0.5, 1)
-        if settings['inc_retry_interval']:
-            pause = min(2 * pause, settings['max_retry_interval'])
+        if retries.longest_pause is not None:
+            pause = min(2 * pause, retries.longest_pause)
 
 
-def _translated(error: BaseException) -> exception.CellMapError:
+def _translated(error: BaseException, owner: runtime.Runtime) -> exception.CellMapError:
     if errors.kind_of(error) is Kind.SCHEMA:
         # What was found there before is not there any longer.
-        runtime.default().part(Detected).forget()
-    return errors.of_mapping(error, engine.shown_url())
+        owner.part(Detected).forget()
+    return errors.of_mapping(error, owner.part(Engines).shown_url)
 
 
 def _uncommitted(error: BaseException) -> exception.DatabaseOutcomeUnknown:
     return exception.DatabaseOutcomeUnknown(reason=errors.reason(error))
 
 
-def _engine(of: Callable[[], sa.Engine]) -> sa.Engine:
+def _engine(owner: runtime.Runtime, engines: Engines, which: _Which) -> sa.Engine:
     """An engine; the first time it is asked for it is made."""
     try:
-        return of()
+        return which(engines)
     except errors.DRIVER as error:
-        raise _translated(error) from errors.without_rows(error)
+        raise _translated(error, owner) from errors.without_rows(error)
 
 
 def prove(context: Changing, proof: outcome.Proof) -> None:

@@ -17,7 +17,9 @@ import fixtures
 from oslo_config import cfg
 import sqlalchemy as sa
 
+import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap import runtime
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import rpcapi
 from nova_cellmap.db import engine as db_engine
@@ -83,7 +85,8 @@ class Database(fixtures.Fixture):
             self.url = f'sqlite:///{folder}/nova_cellmap.sqlite'
         else:
             self.url = self._create()
-        self.addCleanup(db_engine.dispose)
+        # What is bound to it would keep a server from dropping it.
+        self.addCleanup(runtime.set_default, None)
 
     def conf(self, **overrides: Any) -> cfg.ConfigOpts:
         """A configuration that names the database.
@@ -115,15 +118,15 @@ class Database(fixtures.Fixture):
             else:
                 for table in reversed(own.metadata.sorted_tables):
                     connection.execute(sa.delete(table))
-        db_engine.dispose()
+        runtime.default().close()
         if self.state_path is not None:
             shutil.rmtree(pathlib.Path(self.state_path, resume_files.FOLDER), ignore_errors=True)
 
     def engine(self) -> sa.Engine:
         """The application's writer engine, after binding the process to the database."""
         # The file need not survive a loss of power.
-        db_engine.configure(self.conf(sqlite_synchronous=False))
-        return db_engine.writer_engine()
+        made = nova_cellmap.configure(self.conf(sqlite_synchronous=False))
+        return made.part(db_engine.Engines).writer
 
     def _create(self) -> str:
         server = sa.make_url(_server_url(self.server))

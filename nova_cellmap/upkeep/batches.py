@@ -60,6 +60,7 @@ def go_through(
     write: Callable[[_Batch, db_api.Turn], _Result],
     note: Callable[[_Batch, _Result], None],
     *,
+    writers: int,
     max_count: int | None,
     batch_size: int,
     on_batch: Callable[[_Run], None],
@@ -70,12 +71,13 @@ def go_through(
         a thread of its own, while the batches before are written
     :param write: what is done with a batch; called in threads of their own, and commits in turn
     :param note: what came of it, in the order of the batches
+    :param writers: how many threads write
     :param on_batch: called after each batch
     """
     # Closed here, and not when the garbage is collected, since each has threads.
     with (
         contextlib.closing(_batches(read, run.last_id, max_count, batch_size)) as batches,
-        contextlib.closing(_written(batches, write)) as written,
+        contextlib.closing(_written(batches, write, writers)) as written,
     ):
         for batch, result in written:
             note(batch, result)
@@ -87,11 +89,10 @@ def go_through(
 
 
 def _written(
-    batches: Iterable[_Batch], write: Callable[[_Batch, db_api.Turn], _Result]
+    batches: Iterable[_Batch], write: Callable[[_Batch, db_api.Turn], _Result], writers: int
 ) -> Generator[tuple[_Batch, _Result]]:
     """Each batch with what came of it. Several are under way: one is sent while the database
     is busy with the one before."""
-    writers = db_api.concurrent_writers()
     with futures.ThreadPoolExecutor(writers) as pool:
         under_way: collections.deque[tuple[_Batch, futures.Future[_Result]]] = collections.deque()
         for batch in batches:

@@ -72,6 +72,7 @@ def map_instances(
             functools.partial(_read, instances),
             functools.partial(_map, context, cell),
             functools.partial(_note, cell, run),
+            writers=db_api.concurrent_writers(context),
             max_count=max_count,
             batch_size=batch_size,
             on_batch=on_batch,

@@ -15,6 +15,7 @@ from nova_cellmap.cells import rows
 from nova_cellmap.cells.database import Reader
 from nova_cellmap.cells.nova_table import NovaTable
 from nova_cellmap.cells.rows import InvalidRow
+from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.url import place
 
@@ -91,12 +92,12 @@ def source_of(connection_url: str) -> str:
 
 
 @contextlib.contextmanager
-def connect(connection_url: str) -> Iterator[Reader]:
+def connect(context: RequestContext, connection_url: str) -> Iterator[Reader]:
     """A block in which the database can be read, as a cell's is.
 
     :raises: NovaDatabaseUnreachable, NotANovaDatabase, also in the block
     """
-    cell = CellMapping(uuid=CellMapping.CELL0_UUID, database_connection=connection_url)
+    cell = CellMapping(context, uuid=CellMapping.CELL0_UUID, database_connection=connection_url)
     try:
         with database.connect(cell) as reader:
             yield reader

@@ -79,7 +79,7 @@ def import_nova(
     """
     nova_api.check(connection_url)
     source = nova_api.source_of(connection_url)
-    with nova_api.connect(connection_url) as reader:
+    with nova_api.connect(context, connection_url) as reader:
         nova = NovaAPI(reader)
         if reset:
             db_api.import_progress_clear(context, source)
@@ -91,6 +91,7 @@ def import_nova(
             functools.partial(_read, nova, cells),
             functools.partial(_import, context, source),
             functools.partial(_note, run),
+            writers=db_api.concurrent_writers(context),
             max_count=max_count,
             batch_size=batch_size,
             on_batch=on_batch,

@@ -23,7 +23,6 @@ import contextlib
 import functools
 import hashlib
 import logging
-import os
 import secrets
 import threading
 import time
@@ -31,6 +30,7 @@ import time
 from oslo_config import cfg
 
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.db.caching import cached_row
 from nova_cellmap.db.caching import memcached
 
@@ -170,7 +170,11 @@ class Cache:
                 failed += theirs
         return failed
 
-    def begin_anew(self) -> None:
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._servers.close_connections()
+
+    def begin_again(self) -> None:
         """Know of no connection and no thread, in a child of a fork: they are its parent's."""
         self._servers.forget_connections()
         self._unsaid = _Unsaid(self)
@@ -261,18 +265,36 @@ def new_token() -> bytes:
     return _token()
 
 
-_cache: Cache | None = None
+class _Configured(runtime.Part):
+    """The cache of a runtime.
+
+    :ivar cache: what ``[cache]`` says; None where that is off
+    """
+
+    def __init__(self, owner: runtime.Runtime) -> None:
+        self.cache = _made_of(owner.conf)
+
+    def close(self) -> None:
+        if self.cache is not None:
+            self.cache.close()
+
+    def after_fork(self) -> bool:
+        if self.cache is not None:
+            self.cache.begin_again()
+        return True
 
 
-def configure(conf: cfg.ConfigOpts) -> None:
-    """Bind this process to ``[cache]`` of *conf*, or to none where that is off.
+def of(owner: runtime.Runtime) -> Cache | None:
+    """The cache of a runtime; None where it has none.
 
     :raises: InvalidOption
     """
-    global _cache
-    _cache = None
+    return owner.part(_Configured).cache
+
+
+def _made_of(conf: cfg.ConfigOpts) -> Cache | None:
     if not (conf.cache.enabled and conf.cells.caching):
-        return
+        return None
     database = conf.api_database
     if database.slave_connection and not database.synchronous_reader:
         raise exception.InvalidOption(
@@ -282,17 +304,4 @@ def configure(conf: cfg.ConfigOpts) -> None:
         )
     servers = memcached.Servers(memcached.settings(conf))
     digest = hashlib.sha256(conf.cache.config_prefix.encode()).hexdigest()[:16]
-    _cache = Cache(servers, f'nova_cellmap:{digest}:', conf.cache.expiration_time)
-
-
-def current() -> Cache | None:
-    """The cache; None where there is none."""
-    return _cache
-
-
-def _begin_anew() -> None:
-    if _cache is not None:
-        _cache.begin_anew()
-
-
-os.register_at_fork(after_in_child=_begin_anew)
+    return Cache(servers, f'nova_cellmap:{digest}:', conf.cache.expiration_time)

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import time
 
+from nova_cellmap import runtime
 from nova_cellmap.db.caching import cache
-from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching.known_cells import KnownCells
 
 
 class Changes:
@@ -19,12 +20,13 @@ class Changes:
     :ivar have_cells: whether it has changed cells
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: runtime.Runtime) -> None:
         self.is_committing = False
         self.begun_at = time.monotonic()
-        self.generation = known_cells.known().generation
+        self._known_cells = owner.part(KnownCells)
+        self.generation = self._known_cells.generation
         self.have_cells = False
-        self._cache = cache.current()
+        self._cache = cache.of(owner)
         self._token = b'' if self._cache is None else cache.new_token()
         self._uuids: set[str] = set()
 
@@ -49,16 +51,16 @@ class Changes:
         :param are_made: None where nobody knows
         """
         if self.have_cells:
-            known_cells.known().forget()
+            self._known_cells.forget()
         # Where a commit may still be made after this, the tombstones stay.
         if self._cache is not None and self._uuids and are_made is not None:
             self._cache.show(self._uuids, self._token, are_changed=are_made)
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[Changes]:
+def noted(owner: runtime.Runtime) -> Iterator[Changes]:
     """A block that is a transaction, with its end."""
-    changes = Changes()
+    changes = Changes(owner)
     try:
         yield changes
     except BaseException:

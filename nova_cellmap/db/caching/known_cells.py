@@ -6,21 +6,20 @@ time has passed that ``[cells] cache_time`` gives.
 """
 
 from collections.abc import Collection, Iterable
-import os
 import threading
 import time
 from typing import Any
 
-from oslo_config import cfg
+from nova_cellmap import runtime
 
 Row = dict[str, Any]
 
 
-class KnownCells:
-    """Rows of ``cell_mapping`` that are at most so many *seconds* old."""
+class KnownCells(runtime.Part):
+    """Rows of ``cell_mapping``, as a runtime has read them lately."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, owner: runtime.Runtime) -> None:
+        self._seconds: float = owner.conf.cells.cache_time
         self._lock = threading.Lock()
         # With the time at which each was read, on the clock of time.monotonic.
         self._rows: dict[str, tuple[float, Row]] = {}
@@ -63,25 +62,3 @@ class KnownCells:
 
 
 _NOTHING: tuple[float, Row] = (float('-inf'), {})
-
-_known = KnownCells(0)
-
-
-def configure(conf: cfg.ConfigOpts) -> None:
-    """Begin again, with ``[cells] cache_time`` of *conf*."""
-    global _known
-    _known = KnownCells(conf.cells.cache_time)
-
-
-def known() -> KnownCells:
-    """What this process knows of the cells."""
-    return _known
-
-
-def _begin_anew() -> None:
-    """Know nothing, in a child of a fork: the lock may be held by a thread that is not here."""
-    global _known
-    _known = KnownCells(_known._seconds)
-
-
-os.register_at_fork(after_in_child=_begin_anew)

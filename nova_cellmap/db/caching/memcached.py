@@ -174,7 +174,7 @@ class Server:
             except TimeoutError as error:
                 raise self._failed(error) from None
             except Exception:
-                self._close_idle()
+                self.close_idle()
         client = self._new_client()
         try:
             answer = put(client)
@@ -237,7 +237,8 @@ class Server:
             tls_context=self._settings.tls_context,
         )
 
-    def _close_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses."""
         while (client := self._idle_client()) is not None:
             client.close()
 
@@ -253,7 +254,7 @@ class Server:
             return False
 
     def _failed(self, error: Exception) -> Unavailable:
-        self._close_idle()
+        self.close_idle()
         with self._lock:
             is_news = not self._has_failed
             self._has_failed = True
@@ -298,6 +299,10 @@ class Servers:
         for key in keys:
             by_server.setdefault(self._server_of(key), []).append(key)
         return by_server
+
+    def close_connections(self) -> None:
+        for server in self._servers:
+            server.close_idle()
 
     def forget_connections(self) -> None:
         for server in self._servers:

@@ -107,7 +107,7 @@ class TestCase(tests_base.TestCase):
 
     def execute(self, statement: Any) -> Any:
         """Run a statement past the function layer."""
-        with db_engine.writer_engine().begin() as connection:
+        with db_engine.of().writer.begin() as connection:
             result = connection.execute(statement)
             return result.all() if result.returns_rows else result.rowcount
 
@@ -125,7 +125,7 @@ class TestCase(tests_base.TestCase):
         detected = runtime.default().part(Detected)
         if detected.found is not None:
             return detected.found
-        with db_engine.writer_engine().connect() as connection:
+        with db_engine.of().writer.connect() as connection:
             return detected.schema(connection)
 
     def make_replica(self) -> fixtures.Database:

@@ -59,6 +59,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'instance_mapping_destroy': (instance,),
         'instance_mapping_destroy_bulk': ([other],),
         'cell_mapping_destroy': (base.new_uuid(),),
+        'concurrent_writers': (),
     }
 
 

@@ -60,8 +60,7 @@ class Binding(base.TestCase):
 
         made = conf.new(args=[], config_files=[])
         made.set_override('connection', 'sqlite://', group='api_database')
-        nova_cellmap.configure(made)
-        self.addCleanup(engine.dispose)
+        self.addCleanup(nova_cellmap.configure(made).close)
         migration.db_sync()
         ctxt = context.get_admin_context()
         objects.CellMapping(
@@ -94,11 +93,10 @@ class Binding(base.TestCase):
                 ('synchronous_reader', synchronous),
             ):
                 made.set_override(option, value, group='api_database')
-            nova_cellmap.configure(made)
-            self.addCleanup(engine.dispose)
-            reader = engine.manager().reader.get_engine()
+            self.addCleanup(nova_cellmap.configure(made).close)
+            reader = engine.of().manager.reader.get_engine()
             self.assertEqual(f'{folder}/{expected}', reader.url.database)
-            self.assertEqual(f'{folder}/primary', engine.writer_engine().url.database)
+            self.assertEqual(f'{folder}/primary', engine.of().writer.url.database)
 
     def test_nothing_else_is_found(self) -> None:
         self.assertRaises(AttributeError, getattr, nova_cellmap, 'nonsense')

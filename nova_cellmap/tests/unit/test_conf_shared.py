@@ -80,22 +80,20 @@ class Shared(base.TestCase):
             self.assertIn('enabled', both.cache)
 
     def test_the_mapping_works_with_it(self) -> None:
-        self.addCleanup(engine.dispose)
         for both in self.orders():
-            nova_cellmap.configure(both)
+            self.addCleanup(nova_cellmap.configure(both).close)
             migration.db_sync()
             self.assertEqual(
                 [], list(objects.CellMappingList.get_all(context.get_admin_context()))
             )
 
     def test_what_is_missing_is_added_when_it_is_bound(self) -> None:
-        self.addCleanup(engine.dispose)
         for service in SERVICES:
             theirs = cfg.ConfigOpts()
             service(theirs)
             theirs(['--config-file', str(self.file)], project='service')
-            nova_cellmap.configure(theirs)
-            self.assertEqual(f'{self.folder}/mapping', engine.writer_engine().url.database)
+            self.addCleanup(nova_cellmap.configure(theirs).close)
+            self.assertEqual(f'{self.folder}/mapping', engine.of().writer.url.database)
 
     def test_whoever_was_first_has_set_the_default(self) -> None:
         theirs = cfg.ConfigOpts()

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from oslo_context import context as oslo_context
+import testtools
 
 from nova_cellmap import conf
 from nova_cellmap import exception
@@ -106,11 +107,13 @@ class Parts(_Case):
 class Default(_Case):
     def setUp(self) -> None:
         super().setUp()
-        self.patch(runtime, '_default', None)
+        self.patch(runtime.Carrier, 'runtime', runtime.Carrier.runtime)
+        runtime.set_default(None)
 
     def test_there_is_none_before_one_is_made(self) -> None:
         for context in (get_admin_context(), oslo_context.RequestContext(overwrite=False), None):
-            self.assertRaises(exception.NotConfigured, runtime.of, context)
+            with testtools.ExpectedException(exception.NotConfigured):
+                runtime.of(context).conf  # noqa: B018
         self.assertRaises(exception.NotConfigured, runtime.default)
 
     def test_it_is_that_of_whoever_has_no_other(self) -> None:
@@ -135,7 +138,7 @@ class Default(_Case):
 class Contexts(_Case):
     def setUp(self) -> None:
         super().setUp()
-        self.patch(runtime, '_default', self.new_runtime())
+        self.patch(runtime.Carrier, 'runtime', self.new_runtime())
 
     def test_one_that_was_given_another_works_with_that(self) -> None:
         for context in (

@@ -133,7 +133,7 @@ class _Case(base.TestCase):
             for uuid, name, url in cells
         ]
         row = {'instance_uuid': _INSTANCE, 'cell_uuid': _CELL, 'project_id': 'project'}
-        with engine.writer_engine().begin() as connection:
+        with engine.of().writer.begin() as connection:
             for table in reversed(own.metadata.sorted_tables):
                 connection.execute(table.delete())
             connection.execute(own.cell_mapping.insert(), rows)

@@ -153,7 +153,7 @@ class ImportNova(_Case):
 
     def last_id(self) -> int:
         # A transaction that could write would wait for the run's own, again and again.
-        with db_engine.reader_engine().connect() as connection:
+        with db_engine.of().reader.connect() as connection:
             return connection.scalar(sa.select(own.import_progress.c.last_mapping_id)) or 0
 
     def test_killed_at_any_moment_nothing_is_lost_or_done_twice(self) -> None:

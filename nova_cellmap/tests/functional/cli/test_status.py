@@ -92,7 +92,7 @@ class UpgradeCheck(base.TestCase):
         self.assert_succeeds('db', 'sync')
         self.assertEqual(('success', ''), self.check(2)['schema is current'])
         for change, name in _CHANGES[self.kind].items():
-            with db_engine.writer_engine().begin() as connection:
+            with db_engine.of().writer.begin() as connection:
                 connection.exec_driver_sql(change)
             [(result, details)] = self.check(2).values()
             self.assertEqual('failure', result)
@@ -104,7 +104,7 @@ class UpgradeCheck(base.TestCase):
             self.configure(api_database={'connection': database.url})
             self.assert_succeeds('db', 'sync')
             self.assertEqual(('success', ''), self.check(2)['schema is current'])
-            with db_engine.writer_engine().begin() as connection:
+            with db_engine.of().writer.begin() as connection:
                 for statement in change.split(';'):
                     connection.exec_driver_sql(statement)
             [(result, details)] = self.check(2).values()
@@ -116,7 +116,7 @@ class UpgradeCheck(base.TestCase):
                 self.assertEqual(('success', ''), self.check(2)['schema is current'])
 
     def repair(self, details: str) -> None:
-        with db_engine.writer_engine().begin() as connection:
+        with db_engine.of().writer.begin() as connection:
             for statement in re.findall('`([^`]*)`', details):
                 connection.exec_driver_sql(statement)
 

@@ -267,7 +267,7 @@ class _Locking(_Case):
 
     def lock(self) -> sa.Connection:
         """Hold the row of the mapping until the connection is closed."""
-        connection = db_engine.writer_engine().connect()
+        connection = db_engine.of().writer.connect()
         self.addCleanup(connection.close)
         connection.execute(own.instance_mapping.update().values(queued_for_delete=True))
         return connection

@@ -522,7 +522,7 @@ class Bulk(_Case):
 
     def test_ids_of_a_server_that_does_not_tell_them(self) -> None:
         rows = [self.values() for _ in range(1001)]
-        dialect = engine.writer_engine().dialect
+        dialect = engine.of().writer.dialect
         with mock.patch.object(dialect, 'insert_returning', False):
             result = api.instance_mapping_create_bulk(self.context, rows, with_ids=True)
         self.assertEqual({row['instance_uuid']: row['id'] for row in self.all()}, result['ids'])
@@ -811,7 +811,7 @@ class _Failures(_Case):
         uuid = self.map()
         cuts = iter([True, False])
 
-        @sa.event.listens_for(engine.writer_engine(), 'before_cursor_execute')
+        @sa.event.listens_for(engine.of().writer, 'before_cursor_execute')
         def cut(connection: sa.Connection, *args: Any) -> None:
             if args[1].startswith('UPDATE') and next(cuts):
                 self.cut_all_connections()

@@ -74,7 +74,7 @@ class Latin1Mariadb(_InDatabase):
             'SELECT table_name, engine, row_format, table_collation'
             ' FROM information_schema.tables WHERE table_schema = DATABASE()'
         )
-        with db_engine.writer_engine().connect() as connection:
+        with db_engine.of().writer.connect() as connection:
             rows = connection.execute(query).all()
         self.assertEqual({'InnoDB'}, {row.engine for row in rows})
         self.assertEqual({'Dynamic'}, {row.row_format for row in rows})
@@ -101,7 +101,7 @@ class UrlMariadb(_InDatabase):
             conf = self.database.conf(connection=other.render_as_string(hide_password=False))
             nova_cellmap.configure(conf)
             self.assert_kept(('日本', '😀'))
-            with db_engine.writer_engine().begin() as connection:
+            with db_engine.of().writer.begin() as connection:
                 connection.exec_driver_sql('DELETE FROM instance_mapping')
 
 
@@ -144,7 +144,7 @@ class TranslatedPostgresql(_InDatabase):
     def test_what_exists_and_what_does_not(self) -> None:
         mapping = self.mapping('a')
         mapping.create()
-        with db_engine.writer_engine().begin() as connection:
+        with db_engine.of().writer.begin() as connection:
             connection.exec_driver_sql(self.trigger)
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
         other = CellMapping(self.context, name='andere', **urls)
@@ -163,7 +163,7 @@ class OtherPostgresql(_InDatabase):
 
     def setUp(self) -> None:
         super().setUp()
-        with db_engine.writer_engine().begin() as connection:
+        with db_engine.of().writer.begin() as connection:
             name = connection.exec_driver_sql('SELECT current_database()').scalar_one()
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET timezone = 'Asia/Kolkata'")
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET client_encoding = 'SQL_ASCII'")
@@ -198,7 +198,7 @@ class Sessions(base.TestCase):
     """What a session says, on servers whose defaults are odd."""
 
     def one(self, query: str) -> Any:
-        engines = (db_engine.reader_engine(), db_engine.writer_engine())
+        engines = (db_engine.of().reader, db_engine.of().writer)
         found = set()
         for engine in engines:
             with engine.connect() as connection:

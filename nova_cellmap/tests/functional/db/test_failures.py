@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
@@ -227,9 +228,9 @@ class FullSqlite(base.TestCase):
         migration.db_sync(engine=database.engine())
         nova_cellmap.configure(database.conf())
         self.make_mapping()
-        engine.dispose()
+        runtime.default().close()
 
-        @sa.event.listens_for(engine.writer_engine(), 'connect')
+        @sa.event.listens_for(engine.of().writer, 'connect')
         def limit(connection: Any, record: Any) -> None:
             connection.execute('PRAGMA max_page_count = 1')
 

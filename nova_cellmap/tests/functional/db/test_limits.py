@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.db import api
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
 from nova_cellmap.db import session
 from nova_cellmap.objects import InstanceMapping
@@ -83,12 +83,12 @@ class _Silent(base.TestCase):
 
     def test_before_it_is_connected_to(self) -> None:
         self.proxy.mode = Mode.HOLE
-        self.assert_all_end(db_engine.dispose)
+        self.assert_all_end(runtime.default().close)
 
     def test_once_it_is_connected_to(self) -> None:
         def fall_silent() -> None:
             self.proxy.mode = Mode.PASS
-            db_engine.dispose()
+            runtime.default().close()
             self.look_up()
             with api.writer(self.context):
                 self.look_up()
@@ -99,7 +99,7 @@ class _Silent(base.TestCase):
     def test_while_a_connection_is_made(self) -> None:
         # Its greeting, and the beginning of what is said next.
         for answered in (1, 60, 130, 400):
-            db_engine.dispose()
+            runtime.default().close()
             self.proxy.hole_after = answered
             self.assert_ends(f'{answered} bytes', self.look_up)
 

@@ -35,7 +35,7 @@ class Pages(base.TestCase):
     def plan(self, **values: object) -> str:
         query = pages.page_query(own.schema, _mappings, *values).select
         text = query.params(**values).compile(
-            dialect=engine.reader_engine().dialect, compile_kwargs={'literal_binds': True}
+            dialect=engine.of().reader.dialect, compile_kwargs={'literal_binds': True}
         )
         return '\n'.join(line for (line,) in self.execute(sa.text(f'EXPLAIN {text}')))
 

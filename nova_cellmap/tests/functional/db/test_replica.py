@@ -29,7 +29,7 @@ class _Case(base.TestCase):
         urls = {'connection': self.database.url, 'slave_connection': self.replica.url}
         self.conf = self.database.conf(**{**urls, **options}, synchronous_reader=False)
         nova_cellmap.configure(self.conf)
-        self.assertTrue(engine.has_replica())
+        self.assertTrue(engine.of().has_replica)
 
 
 @base.on_each_database

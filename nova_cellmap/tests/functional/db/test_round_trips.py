@@ -106,7 +106,7 @@ class WatchedSqlite(base.TestCase):
 
     def test_not_watched(self) -> None:
         self.look_up()
-        self.assertFalse(engine.is_watched(engine.reader_engine()))
+        self.assertFalse(engine.is_watched(engine.of().reader))
 
     def test_who_listens_is_told(self) -> None:
         self.look_up()
@@ -116,11 +116,11 @@ class WatchedSqlite(base.TestCase):
             def listen(*args: Any, told: list[Any] = told) -> None:
                 told.append(args)
 
-            sa.event.listen(engine.reader_engine(), event, listen)
+            sa.event.listen(engine.of().reader, event, listen)
             self.look_up()
             with api.reader(self.context):
                 self.look_up()
-            sa.event.remove(engine.reader_engine(), event, listen)
+            sa.event.remove(engine.of().reader, event, listen)
             self.look_up()
             self.assertEqual(2, len([each for each in told if each[2].startswith('SELECT')]))
 
@@ -135,4 +135,4 @@ class WatchedSqlite(base.TestCase):
         self.conf.set_override('connection_trace', True, group='api_database')
         nova_cellmap.configure(self.conf)
         self.look_up()
-        self.assertTrue(engine.is_watched(engine.reader_engine()))
+        self.assertTrue(engine.is_watched(engine.of().reader))

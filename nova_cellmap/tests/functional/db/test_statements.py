@@ -138,7 +138,7 @@ class Prepared(base.TestCase):
                 self.assertRaises(KeyboardInterrupt, self.look_up, block)
             # By another connection: on this one an answer could still be on its way.
             self.look_up(block)
-        self.assertEqual(0, engine.reader_engine().pool.checkedout())  # type: ignore[attr-defined]
+        self.assertEqual(0, engine.of().reader.pool.checkedout())  # type: ignore[attr-defined]
 
     def look_up(self, block: Any) -> None:
         def get() -> None:
@@ -156,7 +156,7 @@ class Prepared(base.TestCase):
         values = {'instance_uuid': base.new_uuid(), 'project_id': 'p'}
         with _interrupted():
             self.assertRaises(KeyboardInterrupt, api.instance_mapping_create, self.context, values)
-        self.assertEqual(0, engine.writer_engine().pool.checkedout())  # type: ignore[attr-defined]
+        self.assertEqual(0, engine.of().writer.pool.checkedout())  # type: ignore[attr-defined]
         api.instance_mapping_create(self.context, values)
 
     def test_what_is_created_is_what_sqlalchemy_would_have_created(self) -> None:

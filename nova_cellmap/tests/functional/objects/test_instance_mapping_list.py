@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap import objects
+from nova_cellmap import runtime
 from nova_cellmap.db import engine
-from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching.known_cells import KnownCells
 from nova_cellmap.tests.functional import base
 
 InstanceMapping = objects.InstanceMapping
@@ -160,7 +161,7 @@ class Statements(_Case):
         cells = [self.make_cell(), self.make_cell(), None]
         for number in range(9):
             self.make_mapping(cell_mapping=cells[number % 3])
-        known_cells.known().forget()
+        runtime.default().part(KnownCells).forget()
         # And the second list has the cells of the first.
         for expected in (2, 1):
             statements = self.count_statements(
@@ -174,7 +175,7 @@ class Statements(_Case):
         def listen(*args: Any) -> None:
             statements.append(args[2])
 
-        engines = {engine.writer_engine(), engine.manager().reader.get_engine()}
+        engines = {engine.of().writer, engine.of().manager.reader.get_engine()}
         for each in engines:
             sa.event.listen(each, 'before_cursor_execute', listen)
         call()

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap import nova_cell
+from nova_cellmap import runtime
 from nova_cellmap.cells import listing
 from nova_cellmap.cells import lookup
 from nova_cellmap.cells import target
-from nova_cellmap.db.caching import known_cells
+from nova_cellmap.db.caching.known_cells import KnownCells
 from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
@@ -416,7 +417,7 @@ class MappingsSqlite(_Case):
                 self.odd,
             )
             self.assertIn('yesterday', str(error))
-            known_cells.known().forget()
+            runtime.default().part(KnownCells).forget()
 
 
 class ZeroDates(_Case):

@@ -12,7 +12,6 @@ from nova_cellmap import exception
 from nova_cellmap.cells import database
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import guard
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.tests import base as tests_base
@@ -28,8 +27,7 @@ class _Case(tests_base.TestCase):
         self.conf = conf.new(args=[], config_files=[])
         path = self.folder / 'mapping.sqlite'
         self.conf.set_override('connection', f'sqlite:///{path}', group='api_database')
-        nova_cellmap.configure(self.conf)
-        self.addCleanup(db_engine.dispose)
+        self.addCleanup(nova_cellmap.configure(self.conf).close)
 
     def cell_at(self, url: str) -> CellMapping:
         return CellMapping(uuid=_UUID, database_connection=url, transport_url='none:///')

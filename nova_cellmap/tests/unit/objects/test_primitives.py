@@ -15,7 +15,6 @@ import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import objects
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import engine
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
@@ -289,8 +288,7 @@ class Small(tests_base.TestCase):
 class Rows(tests_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        nova_cellmap.configure(conf.new(args=[], config_files=[]))
-        self.addCleanup(engine.dispose)
+        self.addCleanup(nova_cellmap.configure(conf.new(args=[], config_files=[])).close)
 
     @hypothesis.settings(deadline=None)
     @hypothesis.given(st.fixed_dictionaries(_CELL), st.fixed_dictionaries(_MAPPING), st.booleans())

@@ -17,6 +17,7 @@ import testtools
 
 import nova_cellmap
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.db import instance_mapping
@@ -47,7 +48,6 @@ class _Case(base.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.addCleanup(cache.configure, self.database.conf())
         self.cell = self.make_cell(name='here').uuid
 
     def make(self, **values: Any) -> str:
@@ -79,7 +79,7 @@ class _Case(base.TestCase):
 
     @property
     def cache(self) -> cache.Cache:
-        current = cache.current()
+        current = cache.of(runtime.default())
         assert current is not None
         return current
 
@@ -422,7 +422,7 @@ class Changes(_Case):
     def on_commit(self, call: Callable[[Any], None]) -> Iterator[None]:
         from sqlalchemy import event
 
-        writer = engine.writer_engine()
+        writer = engine.of().writer
         event.listen(writer, 'commit', call)
         try:
             yield
@@ -583,28 +583,29 @@ class ManyServers(_Case):
         uuids = [self.make() for _ in range(30)]
         before = self.on(self.memcached.address, uuids)
         self.conf.set_override('memcache_servers', self.addresses[::-1], group='cache')
-        cache.configure(self.conf)
+        nova_cellmap.configure(self.conf)
         self.assertEqual(before, self.on(self.memcached.address, uuids))
 
 
 class Options(_Case):
     def test_off_by_default(self) -> None:
         nova_cellmap.configure(self.database.conf())
-        self.assertIsNone(cache.current())
+        self.assertIsNone(cache.of(runtime.default()))
 
     def test_off_where_it_is_meant_for_others(self) -> None:
         self.conf.set_override('caching', False, group='cells')
         self.conf.set_override('backend', 'dogpile.cache.null', group='cache')
         nova_cellmap.configure(self.conf)
-        self.assertIsNone(cache.current())
+        self.assertIsNone(cache.of(runtime.default()))
 
     def refused(self, group: str, **options: Any) -> str:
         for option, value in options.items():
             self.conf.set_override(option, value, group=group)
+        before = runtime.default()
         error = self.assertRaises(exception.InvalidOption, nova_cellmap.configure, self.conf)
         for option in options:
             self.conf.clear_override(option, group=group)
-        self.assertIsNone(cache.current())
+        self.assertIs(before, runtime.default())
         return str(error)
 
     def test_what_cannot_be_followed_is_refused(self) -> None:
@@ -633,7 +634,7 @@ class Options(_Case):
         self.assertIn('synchronous_reader = true', error)
         self.conf.set_override('slave_connection', 'sqlite:///x', group='api_database')
         nova_cellmap.configure(self.conf)
-        self.assertIsNotNone(cache.current())
+        self.assertIsNotNone(cache.of(runtime.default()))
 
     def test_a_library_that_is_missing_is_named(self) -> None:
         for module in ('pymemcache', 'oslo_cache'):
@@ -642,7 +643,7 @@ class Options(_Case):
                 # Where oslo.cache is missing there are no other options.
                 with contextlib.suppress(cfg.NoSuchOptError):
                     fixtures.use_cache(conf, 'localhost:11211')
-                error = self.assertRaises(exception.InvalidOption, cache.configure, conf)
+                error = self.assertRaises(exception.InvalidOption, nova_cellmap.configure, conf)
                 self.assertIn("pip install 'nova-cellmap[cache]'", str(error))
 
     def test_what_the_backend_of_dogpile_is_asked_for(self) -> None:
@@ -757,13 +758,13 @@ class KnownCells(base.TestCase):
         with api.writer(self.context):
             # MariaDB's shows what was at the first statement.
             api.instance_mapping_get_counts(self.context, 'project')
-            known_cells.known().forget()
+            runtime.default().part(known_cells.KnownCells).forget()
             self.names()
         self.change_unseen()
         self.assertEqual(['new'] * 2, self.names())
 
     def test_what_was_read_before_a_change_is_not_kept_after_it(self) -> None:
-        known = known_cells.known()
+        known = runtime.default().part(known_cells.KnownCells)
         generation = known.generation
         row = api.cell_mapping_get_by_uuid(self.context, self.cell.uuid)
         api.cell_mapping_update(self.context, self.cell.uuid, {'name': 'new'})

@@ -4,7 +4,6 @@
 from oslo_config import cfg
 
 from nova_cellmap.db import api
-from nova_cellmap.db.caching import cache
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.db.caching import cache_race
@@ -23,7 +22,6 @@ class Race(base.TestCase):
         addresses = [each.address for each in self.memcached]
         # On a machine that is busy a living memcached may take its time.
         fixtures.use_cache(conf, *addresses, socket_timeout=20.0)
-        self.addCleanup(cache.configure, self.database.conf())
         return conf
 
     def test_no_lookup_finds_what_was_before(self) -> None:

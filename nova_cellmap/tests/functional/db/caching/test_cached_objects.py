@@ -7,7 +7,6 @@ from typing import Any
 from oslo_config import cfg
 
 import nova_cellmap
-from nova_cellmap.db.caching import cache
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.objects import test_instance_mapping
@@ -20,7 +19,6 @@ class _Cached:
     def make_conf(self: Any) -> cfg.ConfigOpts:
         conf: cfg.ConfigOpts = super().make_conf()  # type: ignore[misc]
         fixtures.use_cache(conf)
-        self.addCleanup(cache.configure, self.database.conf())
         return conf
 
     def execute(self: Any, statement: Any) -> Any:

@@ -35,7 +35,7 @@ class Detection(base.TestCase):
             self.assertRaises(exception.SchemaMissing, self.cells)
         self.configure('auto')
         self.assertRaises(exception.SchemaMissing, self.cells)
-        nova_schema.make(db_engine.writer_engine())
+        nova_schema.make(db_engine.of().writer)
         self.assertEqual([], self.cells())
         self.configure('own')
         self.assertRaises(exception.SchemaMissing, self.cells)

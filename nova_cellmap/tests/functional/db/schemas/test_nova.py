@@ -26,7 +26,7 @@ class _Case(base.TestCase):
 
     @property
     def engine(self) -> sa.Engine:
-        return db_engine.writer_engine()
+        return db_engine.of().writer
 
     def cell(self, **values: Any) -> str:
         return self.make_cell(**values).uuid
