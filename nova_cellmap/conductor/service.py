@@ -12,6 +12,7 @@ from oslo_messaging.rpc.server import RPCServer
 
 import nova_cellmap
 from nova_cellmap import rpc as messaging
+from nova_cellmap import runtime
 from nova_cellmap.conductor import admission
 from nova_cellmap.conductor import cells
 from nova_cellmap.conductor import dispatcher
@@ -37,8 +38,8 @@ class Worker(cotyledon.Service):
         self._conf = conf
         logs.bound()
         # Nothing is connected before the fork.
-        nova_cellmap.configure(conf)
-        self._server = server(conf)
+        self._runtime = nova_cellmap.configure(conf)
+        self._server = server(conf, self._runtime)
         self._started = False
         self._ended = threading.Event()
 
@@ -70,7 +71,7 @@ class Worker(cotyledon.Service):
             pause = min(2 * pause, _LAST_PAUSE)
             # One that has failed cannot be started again.
             self._server.transport.cleanup()
-            self._server = server(self._conf)
+            self._server = server(self._conf, self._runtime)
 
     def terminate(self) -> None:
         """Take no more calls, finish those in flight."""
@@ -89,11 +90,12 @@ class Worker(cotyledon.Service):
         logs.bound()
 
 
-def server(conf: cfg.ConfigOpts) -> Any:
+def server(conf: cfg.ConfigOpts, owner: runtime.Runtime | None = None) -> Any:
     """What listens for calls and answers them; it has to be started.
 
     From here on every message that comes to the process is bounded.
 
+    :param owner: whose mapping database it works on; None: that of the default runtime
     :raises: InvalidURL, InvalidOption
     """
     options = conf.conductor
@@ -106,7 +108,7 @@ def server(conf: cfg.ConfigOpts) -> Any:
         rpc.target(conf, server=options.host),
         dispatcher.Dispatcher(
             manager.ConductorManager(options.page_size, policy),
-            manager.Serializer(),
+            manager.Serializer(owner),
             options.page_size,
         ),
     )

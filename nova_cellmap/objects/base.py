@@ -144,15 +144,20 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
     """Lets objects and contexts be arguments and results of any RPC, also within lists and dicts.
 
     Give it to oslo.messaging's clients and servers.
+
+    :param runtime: what the contexts that come work with; None: the default
     """
 
     OBJ_BASE_CLASS = CellMapObject
+
+    def __init__(self, runtime: runtimes.Runtime | None = None) -> None:
+        self._runtime = runtime
 
     def serialize_context(self, context: RequestContext) -> dict[str, Any]:
         return contexts.copy_of(context).to_dict()
 
     def deserialize_context(self, context: dict[str, Any]) -> RequestContext:
-        return RequestContext.from_dict(context)
+        return RequestContext.from_dict(context, runtime=self._runtime)
 
 
 @functools.lru_cache(maxsize=fields.TIMES)
