@@ -14,7 +14,7 @@ asks a runtime for its own; this module knows none of them.
 
 import os
 import threading
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import weakref
 
 from oslo_config import cfg
@@ -50,16 +50,15 @@ class Parts:
     """Where parts are kept, one of each kind. Threads may share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._parts: dict[Any, Any] = {}
+        self._parts = _Made(self)
+        # A lookup asks several times: so no function of Python's is called.
+        self.part = self._parts.__getitem__  # type: ignore[assignment]
         _owners.add(self)
 
-    def part(self, kind: type[_Part]) -> _Part:
-        """The part of a kind."""
-        try:
-            return self._parts[kind]  # type: ignore[no-any-return]
-        except KeyError:
-            return self._made(kind)
+    if TYPE_CHECKING:
+
+        def part(self, kind: type[_Part]) -> _Part:
+            """The part of a kind."""
 
     def close(self) -> None:
         """Close what the parts have open. Where one is used once more, it is opened once more."""
@@ -67,17 +66,24 @@ class Parts:
 
     def after_fork(self) -> None:
         """Be ready in a child of a fork."""
-        self._lock = threading.RLock()
+        self._parts.lock = threading.RLock()
         for kind, part in list(self._parts.items()):
             if not part.after_fork():
                 leave_to_parent(self._parts.pop(kind))
 
-    def _made(self, kind: type[_Part]) -> _Part:
-        with self._lock:
-            if kind not in self._parts:
-                self._parts[kind] = kind(self)
-            made: _Part = self._parts[kind]
-            return made
+
+class _Made(dict[Any, Any]):
+    """The parts of an owner, by kind."""
+
+    def __init__(self, owner: Parts) -> None:
+        self.lock = threading.RLock()
+        self._owner = weakref.ref(owner)
+
+    def __missing__(self, kind: Any) -> Any:
+        with self.lock:
+            if kind not in self:
+                self[kind] = kind(self._owner())
+            return self[kind]
 
 
 class Runtime(Parts):

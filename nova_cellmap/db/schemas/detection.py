@@ -14,36 +14,34 @@ from nova_cellmap.db.schemas.schema import Schema
 
 
 class Detected(runtime.Part):
-    """The schema of a runtime's mapping database, found when it is first needed."""
+    """The schema of a runtime's mapping database, found when it is first needed.
+
+    :ivar found: the schema that was found; None before
+    """
 
     def __init__(self, owner: Any) -> None:
         options = owner.conf.api_database
         self._wanted: str = options.schema
         self._database = url.mask(options.connection)
-        self._found: Schema | None = None
+        self.found: Schema | None = None
 
     def schema(self, connection: sa.Connection) -> Schema:
         """The schema that is there, or ours where there is none yet.
 
         :raises: SchemaAmbiguous, SchemaMissing
         """
-        return self._found or self._find(connection)
-
-    @property
-    def found(self) -> Schema | None:
-        """The same without looking: None before it was found."""
-        return self._found
+        return self.found or self._find(connection)
 
     def forget(self) -> None:
         """Look once more: what was there is not."""
-        self._found = None
+        self.found = None
 
     def after_fork(self) -> bool:
         return True
 
     def _find(self, connection: sa.Connection) -> Schema:
         if self._wanted == 'own':
-            self._found = own.schema
+            self.found = own.schema
             return own.schema
         tables = set(sa.inspect(connection).get_table_names())
         is_nova = tables.issuperset(nova.NEEDED)
@@ -53,12 +51,12 @@ class Detected(runtime.Part):
                 raise exception.SchemaAmbiguous(database=self._database)
             if not is_nova:
                 # One that is not there may come: it is not remembered.
-                self._found = own.schema if is_own else None
+                self.found = own.schema if is_own else None
                 return own.schema
         elif not is_nova:
             raise self._missing(', '.join(sorted(nova.NEEDED.keys() - tables)))
-        self._found = self._nova(connection)
-        return self._found
+        self.found = self._nova(connection)
+        return self.found
 
     def _nova(self, connection: sa.Connection) -> Schema:
         columns = {
