@@ -68,7 +68,7 @@ class CellMappingExists(CellMapError):
     msg_fmt = 'A cell with {what} {value} is mapped already.'
 
 
-class CellNameNotUnique(CellMapError):
+class CellNameNotUnique(InvalidInput):
     """Nova's own schema lets several cells have one name."""
 
     msg_fmt = 'Several cells have the name {name}: {cells}. Say which by its uuid.'
