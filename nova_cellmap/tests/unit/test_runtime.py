@@ -65,7 +65,8 @@ class Parts(_Case):
         self.assertIs(shared, self.runtime.part(_Shared))
 
     def test_each_runtime_has_its_own(self) -> None:
-        self.assertIsNot(self.runtime.part(_Kept), self.new_runtime().part(_Kept))
+        other = self.new_runtime()
+        self.assertIsNot(self.runtime.part(_Kept), other.part(_Kept))
 
     def test_one_may_ask_for_another(self) -> None:
         self.assertIs(self.runtime.part(_Outer).inner, self.runtime.part(_Kept))

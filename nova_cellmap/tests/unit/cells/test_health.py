@@ -18,7 +18,8 @@ class Health(base.TestCase):
         super().setUp()
         self.conf = conf.new(args=[], config_files=[])
         self.conf.set_override('failures_before_skip', 2, group='cells')
-        self.health = runtime.Runtime(self.conf).part(health.Health)
+        self.runtime = runtime.Runtime(self.conf)
+        self.health = self.runtime.part(health.Health)
         self.cell = self.new_cell('none:///')
 
     def new_cell(self, url: str) -> CellMapping:

@@ -16,7 +16,8 @@ _LONG = 60
 class Workers(base.TestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.workers = runtime.Parts().part(workers.Workers)
+        self.runtime = runtime.Parts()
+        self.workers = self.runtime.part(workers.Workers)
         self.begun: list[str] = []
         self.end = threading.Event()
         self.addCleanup(self.wait_for, 0)
