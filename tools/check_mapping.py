@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compare the mapping with the cells' own SQLite databases, instance by instance.
 
-    python check_mapping.py [--nova nova_api.sqlite]
+    python check_mapping.py
 
 Every instance of a cell has to be mapped to it, with its project and its user, but for the hidden
 ones; no other may be; and queued_for_delete has to be true exactly for the deleted and the
-soft-deleted. With --nova, also against Nova's own instance_mappings: each has to be mapped to the
-same cell, project and user here, and no other. It exits with 1 where anything differs.
+soft-deleted. It exits with 1 where anything differs.
 """
 
-import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 import contextlib
 import sqlite3
 import sys
@@ -36,11 +34,6 @@ SHOWN = 10
 
 IN_CELL = """
 SELECT uuid, project_id, user_id, deleted != 0 OR vm_state = 'soft-delete', hidden FROM instances
-"""
-# A cell's database is what it is known by on both sides: its name may be missing.
-NOVA = """
-SELECT instance_uuid, project_id, user_id, database_connection, queued_for_delete
-FROM instance_mappings JOIN cell_mappings ON cell_mappings.id = cell_id
 """
 
 
@@ -96,40 +89,7 @@ class Cell:
         )
 
 
-class NovaCell:
-    """A cell whose instances are mapped by Nova and here."""
-
-    def __init__(self, cell: Cell, rows: Iterable[Any]) -> None:
-        self.name = cell.name
-        # What is deleted, only the cell knows: Nova's map_instances says False of all.
-        self.novas = {uuid: Owned(project, user, False) for uuid, project, user, *_ in rows}
-        self.ours = {
-            uuid: Owned(
-                owned.project_id,
-                # Nova's mappings from before there were users do not name one.
-                owned.user_id if uuid not in self.novas or self.novas[uuid].user_id else None,
-                False,
-            )
-            for uuid, owned in cell.mapped.items()
-        }
-
-    def numbers(self) -> list[int]:
-        alike = self.novas.items() & self.ours.items()
-        return [len(self.novas), len(self.ours), len(alike)]
-
-    def differences(self) -> Iterator[str]:
-        yield from differences(
-            f"mapped to {self.name} in Nova's database", self.novas, 'mapped here', self.ours
-        )
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('--nova', metavar='FILE', help="Nova's API database.")
-    arguments = parser.parse_args()
-
     nova_cellmap.configure(conf.new())
     context = get_admin_context()
     cells = [Cell(context, mapping) for mapping in CellMappingList.get_all(context)]
@@ -137,10 +97,6 @@ def main() -> int:
     print_table(headings, {cell.name: cell.numbers() for cell in cells})
     print('* or soft-deleted; the hidden ones are left out')
     found = [line for cell in cells for line in cell.differences()]
-    if arguments.nova:
-        print()
-        found += compare_with_nova(cells, list(read(arguments.nova, NOVA)))
-
     print()
     print(f'{len(found)} differences:' if found else 'No difference.')
     for line in found[:SHOWN]:
@@ -148,18 +104,6 @@ def main() -> int:
     if len(found) > SHOWN:
         print(f'  and {len(found) - SHOWN} more')
     return 1 if found else 0
-
-
-def compare_with_nova(cells: list[Cell], rows: list[Any]) -> list[str]:
-    pairs = [NovaCell(cell, [row for row in rows if row[3] == cell.database]) for cell in cells]
-    headings = ["Nova's mappings", 'mappings', 'same cell, project and user']
-    print_table(headings, {pair.name: pair.numbers() for pair in pairs})
-    queued = sum(bool(row[4]) for row in rows)
-    print(
-        f"Nova's own mappings have {queued} of {len(rows)} as queued for delete; "
-        f'the cells have {sum(deleted(cell.there) for cell in cells)} deleted or soft-deleted.'
-    )
-    return [line for pair in pairs for line in pair.differences()]
 
 
 def differences(here: str, left: Instances, there: str, right: Instances) -> Iterator[str]:

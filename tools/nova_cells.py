@@ -4,9 +4,8 @@
     python3 nova_cells.py DIR
 
 reads nova_api.sqlite in the folder DIR and prints a line for each cell, of fields that a unit
-separator (1F) divides: yes for cell0 or no; the name, or else the uuid; the URL of the database;
-its file; the URL of the message queue; the same with passwords masked; yes for a disabled cell or
-no. It needs nothing but Python, and changes no file.
+separator (1F) divides: the name, or else the uuid; the file of its database; no where the URL
+is of that file in the working folder, or yes. It needs nothing but Python, and changes no file.
 """
 
 import contextlib
@@ -21,7 +20,6 @@ sys.path.insert(0, str(ROOT))
 
 from nova_cellmap import url  # noqa: E402
 
-CELL0_UUID = '00000000-0000-0000-0000-000000000000'
 PREFIX = 'sqlite:///'
 
 
@@ -48,34 +46,26 @@ def cells(folder: Path) -> list[tuple[str, ...]]:
     rows = cell_mappings(folder / 'nova_api.sqlite')
     if not rows:
         raise NotUsable('nova_api.sqlite has no cell mappings')
-    files = [file_of(name, database) for _, name, database, _, _ in rows]
+    files = [file_of(name or uuid, database) for uuid, name, database in rows]
     check_files(folder, files)
     return [
-        (
-            'yes' if uuid == CELL0_UUID else 'no',
-            name or uuid,
-            database,
-            file,
-            queue,
-            url.mask(queue),
-            'yes' if disabled else 'no',
-        )
-        for (uuid, name, database, queue, disabled), file in zip(rows, files, strict=True)
+        (name or uuid, file, 'no' if database == PREFIX + file else 'yes')
+        for (uuid, name, database), file in zip(rows, files, strict=True)
     ]
 
 
 def cell_mappings(path: Path) -> list[Any]:
-    query = 'SELECT uuid, name, database_connection, transport_url, disabled FROM cell_mappings'
+    query = 'SELECT uuid, name, database_connection FROM cell_mappings'
     with contextlib.closing(sqlite3.connect(f'{path.as_uri()}?mode=ro', uri=True)) as connection:
         return connection.execute(f'{query} ORDER BY id').fetchall()
 
 
-def file_of(name: str | None, database: str | None) -> str:
-    file = (database or '').removeprefix(PREFIX)
-    if not (database or '').startswith(PREFIX) or not file or Path(file).name != file:
+def file_of(name: str, database: str | None) -> str:
+    file = Path((database or '').removeprefix(PREFIX)).name
+    if not (database or '').startswith(PREFIX) or not file:
         raise NotUsable(
-            f'the database_connection of cell {name} has to be {PREFIX}NAME, a file beside '
-            f'nova_api.sqlite, and is {url.mask(database or "empty")}'
+            f'the database_connection of cell {name} has to be {PREFIX}FILE, and is '
+            f'{url.mask(database or "empty")}'
         )
     return file
 
