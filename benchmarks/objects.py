@@ -20,6 +20,7 @@ from benchmarks import remote
 import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap.context import get_admin_context
+from nova_cellmap.db import api
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests import stock_paths
@@ -84,10 +85,11 @@ def _ways(count: int) -> Ways:
     context = get_admin_context()
     cells = {row['uuid']: row for row in map(_cell_row, range(len(remote.CELLS)))}
     rows = [_row(number, list(cells.values())) for number in range(count)]
-    mappings = list(InstanceMappingList._from_rows(context, rows))
+    listed = api.Listed(list(map(api.columns_of, rows)), cells)
+    mappings = list(_from_listed(context, listed))
     primitives = [mapping.obj_to_primitive() for mapping in mappings]
     return {
-        'from rows': lambda: _from_rows(context, rows),
+        'from rows': lambda: _from_listed(context, listed),
         'to primitives': lambda: [mapping.obj_to_primitive() for mapping in mappings],
         'from primitives': lambda: [
             InstanceMapping.obj_from_primitive(primitive, context) for primitive in primitives
@@ -98,8 +100,8 @@ def _ways(count: int) -> Ways:
     }
 
 
-def _from_rows(context: Any, rows: list[dict[str, Any]]) -> Any:
-    return InstanceMappingList._from_rows(context, rows)
+def _from_listed(context: Any, listed: api.Listed) -> Any:
+    return InstanceMappingList._from_listed(context, listed)
 
 
 def _measure(count: int, way: Callable[[], Any], *, is_on: bool) -> common.Sample:

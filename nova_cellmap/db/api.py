@@ -58,7 +58,6 @@ from nova_cellmap.db.facts import fact as fact
 from nova_cellmap.db.facts import instance_mapping_get_as_stored as instance_mapping_get_as_stored
 from nova_cellmap.db.facts import instance_mapping_scan as instance_mapping_scan
 from nova_cellmap.db.instance_mapping import Listed as Listed
-from nova_cellmap.db.instance_mapping import as_listed as as_listed
 from nova_cellmap.db.instance_mapping import instance_mapping_create as instance_mapping_create
 from nova_cellmap.db.instance_mapping import instance_mapping_destroy as instance_mapping_destroy
 from nova_cellmap.db.instance_mapping import instance_mapping_get_all as instance_mapping_get_all
@@ -70,10 +69,6 @@ from nova_cellmap.db.instance_mapping import (
 )
 from nova_cellmap.db.instance_mapping import (
     instance_mapping_get_by_instance_uuids as instance_mapping_get_by_instance_uuids,
-)
-from nova_cellmap.db.instance_mapping import instance_mapping_list as instance_mapping_list
-from nova_cellmap.db.instance_mapping import (
-    instance_mapping_list_by_instance_uuids as instance_mapping_list_by_instance_uuids,
 )
 from nova_cellmap.db.instance_mapping import instance_mapping_update as instance_mapping_update
 from nova_cellmap.db.progress import import_progress_clear as import_progress_clear

@@ -22,7 +22,6 @@ from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import Changing
 from nova_cellmap.db.transaction import Connected
 
-Row = dict[str, Any]
 _T = TypeVar('_T')
 _Ts = TypeVarTuple('_Ts')
 
@@ -47,12 +46,6 @@ def of_schema(make: Callable[[Schema, *_Ts], _T]) -> Callable[[Schema, *_Ts], _T
         return found
 
     return made
-
-
-def rows(context: Connected, query: 'Query', values: Mapping[str, Any]) -> list[Row]:
-    """What a query finds, as :func:`tuples`, keyed by its columns."""
-    found = tuples(context, query, values)
-    return [dict(zip(query.columns, row)) for row in found]  # noqa: B905 - it is slower
 
 
 def tuples(
@@ -147,6 +140,24 @@ class Query:
             raise
         return self._converted(rows, converters) if converters and rows else rows
 
+    def executed(
+        self, connection: sa.Connection, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """Read by SQLAlchemy.
+
+        :raises: as :meth:`tuples`
+        """
+        try:
+            return connection.execute(self.select, values).all()
+        except (ValueError, TypeError) as error:
+            # SQLAlchemy lets out as it is what it makes of a time that is none.
+            untyped = [
+                sa.type_coerce(each, sa.types.NULLTYPE) for each in self.select.selected_columns
+            ]
+            query = self.select.with_only_columns(*untyped, maintain_column_froms=True)
+            rows = connection.execute(query, values).all()
+            raise self._misread(rows, self._converters(connection.dialect)) or error from error
+
     def _converted(
         self, rows: Sequence[Sequence[Any]], converters: _Places
     ) -> Sequence[Sequence[Any]]:
@@ -171,16 +182,18 @@ class Query:
                 except (ValueError, TypeError):
                     value = f'{self.columns[place]} {text.shown(row[place])}'
                     where = f'{self.columns[named]} {text.shown(row[named])}'
-                    misread = ValueError(f'it has {value} where {where} is')
-                    return errors.DriverError(misread, errors.Kind.MISREAD)
+                    return errors.misread(f'it has {value} where {where} is')
         return None
 
-    def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Places]:
+    def _converters(self, dialect: sa.Dialect) -> _Places:
         processors = [
             kind.dialect_impl(dialect).result_processor(dialect, None) for kind in self._types
         ]
-        converters = tuple((place, do) for place, do in enumerate(processors) if do is not None)
-        return _remembered(self._prepared, dialect, (_statement(self.select, dialect), converters))
+        return tuple((place, do) for place, do in enumerate(processors) if do is not None)
+
+    def _prepare(self, dialect: sa.Dialect) -> tuple[_Statement, _Places]:
+        prepared = _statement(self.select, dialect), self._converters(dialect)
+        return _remembered(self._prepared, dialect, prepared)
 
 
 class Insert:

@@ -55,10 +55,12 @@ _SILENT_SECONDS = 1
 class Query(Protocol):
     """What reads, through the driver or by SQLAlchemy: see :mod:`nova_cellmap.db.statements`."""
 
-    select: sa.Select[Any]
-
     def tuples(
         self, connection: sa.PoolProxiedConnection, dialect: sa.Dialect, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]: ...
+
+    def executed(
+        self, connection: sa.Connection, values: Mapping[str, Any]
     ) -> Sequence[Sequence[Any]]: ...
 
 
@@ -160,7 +162,7 @@ class _Reading:
     def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         """What a query finds: through the driver, or by SQLAlchemy after something went wrong."""
         if not self._is_direct:
-            return self.connection.execute(query.select, values).all()
+            return query.executed(self.connection, values)
         pooled = None
         try:
             pooled = self._engine.raw_connection()
@@ -218,7 +220,7 @@ class _KeptReading(_Reading):
     def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
         connection = self.connection
         if not self._is_direct:
-            return connection.execute(query.select, values).all()
+            return query.executed(connection, values)
         try:
             return query.tuples(connection.connection, connection.dialect, values)
         except BaseException as error:
@@ -272,7 +274,7 @@ class _Writing:
         return self._connection
 
     def tuples(self, query: Query, values: Mapping[str, Any]) -> Sequence[Sequence[Any]]:
-        return self.connection.execute(query.select, values).all()
+        return query.executed(self.connection, values)
 
     def insert(self, query: Insert, values: Mapping[str, Any]) -> int:
         connection = self.connection

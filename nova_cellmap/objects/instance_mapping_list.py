@@ -103,7 +103,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         marker: str | None = None,
     ) -> Self:
         """Every mapping, or those of a project, of a cell, or of both."""
-        listed = db_api.instance_mapping_list(
+        listed = db_api.instance_mapping_get_all(
             context,
             project_id=arguments.optional_text('project_id', project_id),
             cell_uuid=arguments.optional_uuid('cell_uuid', cell_uuid),
@@ -123,7 +123,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         marker: str | None = None,
     ) -> Self:
         """The mappings of a project."""
-        listed = db_api.instance_mapping_list(
+        listed = db_api.instance_mapping_get_all(
             context,
             project_id=arguments.text('project_id', project_id),
             limit=limit,
@@ -142,7 +142,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         marker: str | None = None,
     ) -> Self:
         """The mappings to a cell; none where there is no such cell."""
-        listed = db_api.instance_mapping_list(
+        listed = db_api.instance_mapping_get_all(
             context,
             cell_uuid=arguments.uuid('cell_uuid', cell_uuid),
             limit=limit,
@@ -161,10 +161,10 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         marker: str | None = None,
     ) -> Self:
         """The mappings to the cell with that ``id``; none where there is no such cell."""
-        rows = db_api.instance_mapping_get_by_cell_id(
+        listed = db_api.instance_mapping_get_by_cell_id(
             context, cell_id, limit=limit, marker=arguments.optional_uuid('marker', marker)
         )
-        return cls._from_rows(context, rows)
+        return cls._from_listed(context, listed)
 
     @classmethod
     @remote.chunked(by='uuids', check=arguments.uuids, merge=remote.joined)
@@ -178,7 +178,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         marker: str | None = None,
     ) -> Self:
         """The mappings of any number of instances; those without one are left out."""
-        listed = db_api.instance_mapping_list_by_instance_uuids(
+        listed = db_api.instance_mapping_get_by_instance_uuids(
             context,
             arguments.uuids('uuids', uuids),
             limit=limit,
@@ -201,7 +201,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
 
         :param project_id: None for those of all projects
         """
-        listed = db_api.instance_mapping_list(
+        listed = db_api.instance_mapping_get_all(
             context,
             cell_uuid=arguments.uuid('cell_uuid', cell_uuid),
             project_id=arguments.optional_text('project_id', project_id),
@@ -277,18 +277,13 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         )
 
     @classmethod
-    def _from_rows(cls, context: RequestContext, rows: list[db_api.Row]) -> Self:
-        return cls._from_listed(context, db_api.as_listed(rows))
-
-    @classmethod
     def _from_listed(cls, context: RequestContext, listed: db_api.Listed) -> Self:
-        cells = {
-            uuid: None if row is None else CellMapping.from_row(context, row)
-            for uuid, row in listed.cells.items()
-        }
+        cells = {uuid: CellMapping.from_row(context, row) for uuid, row in listed.cells.items()}
         make = InstanceMapping.from_columns
         place = db_api.MAPPING_COLUMNS.index('cell_uuid')
-        return cls._of(context, [make(context, row, cells[row[place]]) for row in listed.rows])
+        return cls._of(
+            context, [make(context, row, cells.get(row[place])) for row in listed.columns]
+        )
 
 
 def _is_current(target_version: str | None, manifest: dict[str, str] | None) -> bool:

@@ -300,6 +300,7 @@ class Audit:
         return [case for case in cases if case.problems and self._is_concerned(case)]
 
     def _mapped(self, uuids: Sequence[str]) -> dict[str, db_api.Row]:
+        rows: Sequence[db_api.Row]
         try:
             rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
         except exception.DatabaseError as error:

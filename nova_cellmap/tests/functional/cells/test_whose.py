@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose transaction it is: a cell's, of somebody else, or the mapping's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 import contextlib
 import threading
@@ -171,7 +171,7 @@ class Blocks(base.TestCase):
     def test_threads_that_share_a_context_do_not_share_a_block(self) -> None:
         begun, end = threading.Event(), threading.Event()
 
-        def other() -> list[Any]:
+        def other() -> Sequence[Any]:
             begun.wait(30)
             try:
                 return api.instance_mapping_get_all(self.context)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The function layer, on each kind of database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import concurrent.futures
 import contextlib
 import datetime
@@ -61,7 +61,7 @@ class _Case(base.TestCase):
     def values(self, **values: Any) -> dict[str, Any]:
         return {'instance_uuid': base.new_uuid(), 'project_id': 'p', 'user_id': 'u', **values}
 
-    def uuids(self, rows: list[api.Row]) -> list[str]:
+    def uuids(self, rows: Sequence[api.Row]) -> list[str]:
         return [row['instance_uuid'] for row in rows]
 
 
@@ -428,7 +428,7 @@ class Lists(_Case):
             for size in (1, 2, 7, 22, 23, 100):
                 self.assertEqual(whole, self.in_pages(get, size))
 
-    def in_pages(self, get: Callable[..., list[api.Row]], size: int) -> list[api.Row]:
+    def in_pages(self, get: Callable[..., Sequence[api.Row]], size: int) -> list[api.Row]:
         rows: list[api.Row] = []
         while page := get(limit=size, marker=rows[-1]['instance_uuid'] if rows else None):
             self.assertLessEqual(len(page), size)
@@ -648,7 +648,7 @@ class Bulk(_Case):
         )
         self.assertIsNone(api.import_progress_get(self.context, 's'))
 
-    def all(self, **filters: Any) -> list[api.Row]:
+    def all(self, **filters: Any) -> Sequence[api.Row]:
         return api.instance_mapping_get_all(self.context, **filters)
 
     def import_batch(self, rows: list[Any], **kwargs: Any) -> api.BulkResult:
@@ -701,7 +701,7 @@ class Values(_Case):
         for row, found in zip(rows, self.found(rows), strict=True):
             self.assertEqual(row, {name: found[name] for name in row})
 
-    def found(self, rows: list[dict[str, Any]]) -> list[api.Row]:
+    def found(self, rows: list[dict[str, Any]]) -> Sequence[api.Row]:
         uuids = [row['instance_uuid'] for row in rows]
         return api.instance_mapping_get_by_instance_uuids(self.context, uuids)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commits whose answer is lost: what was made is said to be, and what was not is made."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 import contextlib
 import functools
@@ -65,7 +65,7 @@ class _Case(base.TestCase):
         with mock.patch.object(transaction, '_pauses', pauses):
             yield
 
-    def found(self, *uuids: str) -> list[api.Row]:
+    def found(self, *uuids: str) -> Sequence[api.Row]:
         return api.instance_mapping_get_by_instance_uuids(self.context, uuids)
 
     def values(self, **values: Any) -> dict[str, Any]:

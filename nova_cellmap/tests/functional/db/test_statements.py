@@ -121,7 +121,6 @@ class Prepared(base.TestCase):
         }
         with mock.patch.object(sa.Connection, 'execute', side_effect=AssertionError):
             api.instance_mapping_get_by_instance_uuid(self.context, self.uuids[1])
-            api.instance_mapping_get_by_instance_uuids(self.context, self.uuids)
             api.instance_mapping_get_all(
                 self.context, project_id='p', limit=2, marker=self.uuids[2]
             )

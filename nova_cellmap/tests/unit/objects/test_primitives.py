@@ -15,6 +15,7 @@ import nova_cellmap
 from nova_cellmap import conf
 from nova_cellmap import objects
 from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api
 from nova_cellmap.objects import base
 from nova_cellmap.objects import fields
 from nova_cellmap.objects import primitives
@@ -300,11 +301,13 @@ class Rows(tests_base.TestCase):
                 row[name] = row[name] and row[name].replace(tzinfo=None)
         mapping['cell_uuid'] = cell['uuid'] if is_mapped else None
         mapping['cell_mapping'] = cell if is_mapped else None
-        call = objects.InstanceMappingList._from_rows
+        columns = api.columns_of(mapping)
+        listed = api.Listed([columns, columns], {cell['uuid']: cell})
+        call = objects.InstanceMappingList._from_listed
         context = RequestContext()
-        found = call(context, [mapping, mapping])
+        found = call(context, listed)
         with stock_paths.only():
-            expected = call(context, [mapping, mapping])
+            expected = call(context, listed)
         for one, other in zip(found, expected, strict=True):
             self.assertEqual(_shown(other), _shown(one))
             self.assertEqual(vars(other)['_loaded_cell_uuid'], vars(one)['_loaded_cell_uuid'])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cache of lookups: what may be found there, when, and what when memcached fails."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import os
 import signal
@@ -146,7 +146,7 @@ class Lookups(_Case):
             self.assertRaises(exception.InvalidInput, self.find_many, uuids, limit=wrong)
         self.assertRaises(exception.MarkerNotFound, self.find_many, uuids, marker='nobody')
 
-    def find_many(self, uuids: list[str], **page: Any) -> list[api.Row]:
+    def find_many(self, uuids: list[str], **page: Any) -> Sequence[api.Row]:
         return api.instance_mapping_get_by_instance_uuids(self.context, uuids, **page)
 
     def test_that_there_is_none_is_not_cached(self) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is particular about Nova's own tables: the suites of the function layer run on them too."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,7 +41,7 @@ class _Case(base.TestCase):
     def raw(self, statement: str, **values: Any) -> Any:
         return self.execute(sa.text(statement).bindparams(**values))
 
-    def uuids(self, rows: list[api.Row]) -> list[str]:
+    def uuids(self, rows: Sequence[api.Row]) -> list[str]:
         return [row['instance_uuid'] for row in rows]
 
 
