@@ -17,10 +17,10 @@ from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.connected import Changing
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.engine import Engines
 from nova_cellmap.db.schemas.schema import NO_CELL
-from nova_cellmap.db.transaction import Changing
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import writes
 
 # How many seconds one batch waits for another while it may keep that from its locks.

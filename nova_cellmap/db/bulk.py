@@ -19,7 +19,7 @@ from nova_cellmap.db.batch import at_once
 from nova_cellmap.db.columns import ANYTHING
 from nova_cellmap.db.columns import Expected
 from nova_cellmap.db.columns import Row
-from nova_cellmap.db.transaction import Changing
+from nova_cellmap.db.connected import Changing
 from nova_cellmap.db.transaction import writes
 
 # How many rows are written in one transaction: each has to wait for the disk.

@@ -18,10 +18,10 @@ from nova_cellmap.db import statements
 from nova_cellmap.db import transaction
 from nova_cellmap.db.caching.known_cells import KnownCells
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.connected import Changing
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.resume_files import ResumeFiles
 from nova_cellmap.db.schemas.schema import Schema
-from nova_cellmap.db.transaction import Changing
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
 from nova_cellmap.db.transaction import reads_own
 from nova_cellmap.db.transaction import writes

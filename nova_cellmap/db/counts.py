@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import columns
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas import own
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
 
 

@@ -14,9 +14,9 @@ from nova_cellmap.db import statements
 from nova_cellmap.db import undecoded
 from nova_cellmap.db.columns import MAPPING_COLUMNS
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas import own
 from nova_cellmap.db.schemas.schema import Schema
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
 
 # The uuid of an instance, and what is said of it, as `fact` puts it.

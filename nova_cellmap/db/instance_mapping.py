@@ -26,9 +26,9 @@ from nova_cellmap.db.columns import MAPPING_COLUMNS
 from nova_cellmap.db.columns import UUID_PLACE
 from nova_cellmap.db.columns import Expected
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.connected import Changing
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas.schema import Schema
-from nova_cellmap.db.transaction import Changing
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads
 from nova_cellmap.db.transaction import writes
 

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap.db import columns
 from nova_cellmap.db import statements
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas.schema import Schema
-from nova_cellmap.db.transaction import Connected
 
 
 def page(

@@ -11,9 +11,9 @@ from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
 from nova_cellmap.db.columns import Row
+from nova_cellmap.db.connected import Changing
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.resume_files import ResumeFiles
-from nova_cellmap.db.transaction import Changing
-from nova_cellmap.db.transaction import Connected
 from nova_cellmap.db.transaction import reads_own
 from nova_cellmap.db.transaction import writes
 

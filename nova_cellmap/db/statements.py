@@ -18,9 +18,9 @@ from nova_cellmap import text
 from nova_cellmap.db import errors
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
+from nova_cellmap.db.connected import Changing
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas.schema import Schema
-from nova_cellmap.db.transaction import Changing
-from nova_cellmap.db.transaction import Connected
 
 _T = TypeVar('_T')
 _Ts = TypeVarTuple('_Ts')

@@ -209,7 +209,7 @@ class Blocks(base.TestCase):
                     api.instance_mapping_get_all(self.context)
                     if error is not None:
                         raise error
-        self.assertEqual({}, transaction._blocks)
+        self.assertEqual({}, transaction._blocks.open)
 
     def test_who_catches_an_error_in_a_block_goes_on(self) -> None:
         existing = self.make_mapping(project_id='zero')

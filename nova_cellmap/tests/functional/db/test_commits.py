@@ -16,7 +16,7 @@ import sqlalchemy as sa
 import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
-from nova_cellmap.db import transaction
+from nova_cellmap.db import attempts
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -57,12 +57,12 @@ class _Case(base.TestCase):
     def meanwhile(self, call: Callable[[], Any]) -> Iterator[None]:
         """What somebody else does between the loss and the next try."""
 
-        def pauses() -> Iterator[float]:
+        def pauses(owner: Any) -> Iterator[float]:
             call()
             while True:
                 yield 0.01
 
-        with mock.patch.object(transaction, '_pauses', pauses):
+        with mock.patch.object(attempts, 'pauses', pauses):
             yield
 
     def found(self, *uuids: str) -> Sequence[api.Row]:

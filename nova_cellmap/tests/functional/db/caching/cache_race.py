@@ -25,7 +25,7 @@ from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
 from nova_cellmap.db import instance_mapping
 from nova_cellmap.db.caching import cache
-from nova_cellmap.db.transaction import Connected
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import fixtures
 

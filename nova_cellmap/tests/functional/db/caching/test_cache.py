@@ -19,9 +19,9 @@ import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap import runtime
 from nova_cellmap.db import api
+from nova_cellmap.db import connected
 from nova_cellmap.db import engine
 from nova_cellmap.db import instance_mapping
-from nova_cellmap.db import transaction
 from nova_cellmap.db.caching import cache
 from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.caching import memcached
@@ -234,7 +234,7 @@ class Lookups(_Case):
         api.instance_mapping_get_by_instance_uuids(self.context, uuids)
         # The second time the cell is read, the third time it is known.
         api.instance_mapping_get_by_instance_uuids(self.context, uuids)
-        with mock.patch.object(transaction._Reading, 'run', side_effect=AssertionError):
+        with mock.patch.object(connected.Reading, 'run', side_effect=AssertionError):
             api.instance_mapping_get_by_instance_uuids(self.context, uuids)
             self.find(uuids[0])
 
