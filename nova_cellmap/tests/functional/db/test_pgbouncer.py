@@ -3,13 +3,23 @@
 
 from typing import Any
 
-from nova_cellmap.tests.functional.db import test_api
-from nova_cellmap.tests.functional.objects import test_instance_mapping
+from nova_cellmap.tests.functional.db import test_bulk
+from nova_cellmap.tests.functional.db import test_cell_mapping
+from nova_cellmap.tests.functional.db import test_columns
+from nova_cellmap.tests.functional.db import test_counts
+from nova_cellmap.tests.functional.db import test_instance_mapping
+from nova_cellmap.tests.functional.db import test_transaction
+from nova_cellmap.tests.functional.objects import test_instance_mapping as test_objects
 from nova_cellmap.tests.functional.objects import test_races
 
 _SUITES: dict[Any, tuple[str, ...]] = {
-    test_api: ('Cells', 'Mappings', 'Lists', 'Counts', 'Bulk', 'Values', 'Transactions'),
-    test_instance_mapping: ('Mapping', 'Moves'),
+    test_cell_mapping: ('Cells',),
+    test_instance_mapping: ('Mappings', 'Lists'),
+    test_counts: ('Counts',),
+    test_bulk: ('Bulk',),
+    test_columns: ('Values',),
+    test_transaction: ('Transactions',),
+    test_objects: ('Mapping', 'Moves'),
     test_races: ('Races',),
 }
 

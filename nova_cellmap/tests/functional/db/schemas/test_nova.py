@@ -17,7 +17,7 @@ from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import nova_schema
 from nova_cellmap.tests.functional import base
-from nova_cellmap.tests.functional.db import test_api
+from nova_cellmap.tests.functional.db import case
 
 NOBODY = nova.NOBODY
 
@@ -188,7 +188,7 @@ class Cells(_Case):
                 context.get_admin_context(), {'uuid': base.new_uuid(), 'name': 'one', **values}
             )
 
-        answers = test_api.at_once(4, create)
+        answers = case.at_once(4, create)
         self.assertEqual(1, answers.count(None), str(answers))
         self.assertEqual(2, len(api.cell_mapping_get_all(self.context)))
 
