@@ -105,7 +105,8 @@ at once, and which cell an instance is in is never remembered here.""",
         'caching',
         default=True,
         help="""Whether lookups of instances are cached in memcached where ``[cache] enabled`` is
-set. False where that is meant for others who share the configuration.""",
+set. False where that is meant for others who share the configuration. Where this is not set, a
+``[cache] backend`` that cannot be used is left to them; with true, it is an error.""",
     ),
 ]
 

@@ -260,6 +260,7 @@ def use_cache(
         'memcache_servers': list(addresses) or [_server_url('memcached')],
         'config_prefix': prefix or uuid.uuid4().hex,
     }
+    conf.set_override('caching', True, group='cells')
     for option, value in {**values, **options}.items():
         conf.set_override(option, value, group='cache')
 

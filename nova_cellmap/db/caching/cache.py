@@ -31,6 +31,7 @@ from oslo_config import cfg
 
 from nova_cellmap import exception
 from nova_cellmap import runtime
+from nova_cellmap.conf import files
 from nova_cellmap.db.caching import cached_row
 from nova_cellmap.db.caching import memcached
 
@@ -294,6 +295,9 @@ def of(owner: runtime.Runtime) -> Cache | None:
 
 def _made_of(conf: cfg.ConfigOpts) -> Cache | None:
     if not (conf.cache.enabled and conf.cells.caching):
+        return None
+    if files.is_default(conf, 'cells', 'caching') and not memcached.is_meant(conf):
+        LOG.info('[cache] is meant for others: lookups are not cached')
         return None
     database = conf.api_database
     if database.slave_connection and not database.synchronous_reader:

@@ -54,6 +54,14 @@ class Settings:
     keepalive: Any = None
 
 
+def is_meant(conf: cfg.ConfigOpts) -> bool:
+    """Whether ``[cache]`` of *conf* can be meant for lookups.
+
+    The file may be Nova's, whose services take other backends.
+    """
+    return 'backend' in conf.cache and conf.cache.backend == BACKEND
+
+
 def settings(conf: cfg.ConfigOpts) -> Settings:
     """What ``[cache]`` of *conf* says.
 

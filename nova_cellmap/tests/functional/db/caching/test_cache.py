@@ -598,6 +598,16 @@ class Options(_Case):
         nova_cellmap.configure(self.conf)
         self.assertIsNone(cache.of(runtime.default()))
 
+    def test_off_where_nova_has_another_backend(self) -> None:
+        """Nova's own configuration is enough: what is meant for Nova keeps nobody from working."""
+        conf = self.database.conf()
+        conf.set_override('enabled', True, group='cache')
+        conf.set_override('memcache_servers', ['mc:11211'], group='cache')
+        for backend, is_ours in (('oslo_cache.memcache_pool', False), (memcached.BACKEND, True)):
+            conf.set_override('backend', backend, group='cache')
+            nova_cellmap.configure(conf)
+            self.assertEqual(is_ours, cache.current() is not None)
+
     def refused(self, group: str, **options: Any) -> str:
         for option, value in options.items():
             self.conf.set_override(option, value, group=group)
