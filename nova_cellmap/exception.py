@@ -136,7 +136,8 @@ class DatabaseFull(DatabaseError):
 class SchemaMissing(DatabaseError):
     msg_fmt = (
         'The mapping database, {database}, lacks tables or columns that this release needs: '
-        'run `nova-cellmap-manage db sync`.'
+        'run `nova-cellmap-manage db sync`. To work on the tables of a running Nova, set '
+        '[api_database] connection to its API database: --config-file /etc/nova/nova.conf does.'
     )
 
 

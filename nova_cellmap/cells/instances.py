@@ -20,6 +20,9 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 
 # The columns that mapping needs.
 _NEEDED = ('id', 'uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
+_MAPPED = (*_NEEDED, 'hidden')
+# And what says that Nova is at work on an instance.
+_LOOKED_AT = (*_MAPPED, 'task_state')
 # What a person wants to see of an instance, as far as the release has it.
 _SHOWN = (
     'uuid',
@@ -243,7 +246,7 @@ class Instances:
     ) -> list[Instance | InvalidRow]:
         found: list[Instance | InvalidRow] = []
         for chunk in _chunks(values):
-            query = self._needed().where(where(chunk))
+            query = self._table.select(_LOOKED_AT).where(where(chunk))
             instances, invalid = _sorted_out(self._rows(query, _MOST_OF_ONE * len(chunk)))
             found += instances
             found += invalid
@@ -269,7 +272,7 @@ class Instances:
         return query.order_by(table['uuid'])
 
     def _needed(self) -> sa.Select[Any]:
-        return self._table.select((*_NEEDED, 'hidden'))
+        return self._table.select(_MAPPED)
 
 
 def _sorted_out(found: Sequence[Sequence[Any]]) -> tuple[list[Instance], list[InvalidRow]]:

@@ -12,6 +12,8 @@ from nova_cellmap.objects import fields
 
 # nova.compute.vm_states.SOFT_DELETED: deleted for its user, restorable for a while.
 SOFT_DELETED = 'soft-delete'
+# nova.compute.task_states: Nova is at work on what the mapping calls queued for delete.
+_DELETING_OR_RESTORING = ('deleting', 'soft-deleting', 'restoring')
 
 # Rows that are no instances: the project of where Nova's map_instances was stopped, and the
 # uuid and project of what a migration of Nova's left in each cell.
@@ -28,7 +30,8 @@ class Instance(NamedTuple):
     ``id`` is the row's number in its cell. ``deleted`` says that it is gone for good,
     ``queued_for_delete`` that it is deleted or soft-deleted, ``hidden`` that it is the
     other half of a move: the instance is in another cell. Of a hidden one the project and
-    the user may be odd; where it has no project it is empty.
+    the user may be odd; where it has no project it is empty. ``is_changing`` says that Nova is
+    deleting or restoring it, as far as it was asked for.
     """
 
     id: int
@@ -38,6 +41,7 @@ class Instance(NamedTuple):
     deleted: bool
     queued_for_delete: bool
     hidden: bool
+    is_changing: bool = False
 
 
 class InvalidRow(NamedTuple):
@@ -57,11 +61,11 @@ class InvalidRow(NamedTuple):
 
 
 def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
-    """What a row says: id, uuid, project_id, user_id, deleted, vm_state, hidden.
+    """What a row says: id, uuid, project_id, user_id, deleted, vm_state, hidden; and task_state.
 
     :returns: None for what is no instance, such as a marker of Nova's
     """
-    number, uuid, project_id, user_id, deleted, vm_state, hidden = row
+    number, uuid, project_id, user_id, deleted, vm_state, hidden, *task_state = row
     if type(uuid) is not str:
         uuid = text_of(uuid)
     if type(project_id) is not str:
@@ -93,6 +97,7 @@ def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
         deleted=is_deleted,
         queued_for_delete=is_deleted or soft_deleted,
         hidden=is_hidden,
+        is_changing=not is_deleted and text_of(*task_state or [None]) in _DELETING_OR_RESTORING,
     )
 
 

@@ -201,6 +201,7 @@ class Report:
             'mappings': sum(report.mappings for report in run.reports.values()),
             'problems': sum(report.found.total() for report in run.reports.values()),
             'left': left,
+            'in_flight': sum(report.in_flight for report in run.reports.values()),
             'seconds': round(time.monotonic() - self._start, 3),
             'cells': [self._of_cell(uuid) for uuid in run.reports],
             'other_cells_not_read': unread,
@@ -216,6 +217,7 @@ class Report:
             'problems': {kind.value: number for kind, number in sorted(report.found.items())},
             'repaired': report.repaired.total(),
             'left': report.left,
+            'in_flight': report.in_flight,
             'error': str(errors[uuid]) if uuid in errors else None,
         }
 
@@ -239,6 +241,8 @@ def show(summary: dict[str, Any], stream: TextIO) -> None:
         if cell['problems']
     ]
     errors = [cell['error'] for cell in summary['cells'] if cell['error'] is not None]
+    if summary['in_flight']:
+        lines.append(f'{summary["in_flight"]:,} in flight: Nova is at work on them; left alone.')
     for line in lines:
         printer.print(_text(line), soft_wrap=True)
     for error in (*errors, *summary['other_cells_not_read'].values()):

@@ -196,6 +196,7 @@ class DeleteCell(base.Command):
     )
     exit_statuses = {
         1: 'there is no such cell',
+        2: "Nova has mapped hosts to it, in tables that are Nova's own",
         3: 'it has instances that are not deleted',
         4: 'mappings of deleted instances are left, and --force was not given',
         5: 'mappings are left, its database cannot be asked for live instances, and --unasked '
@@ -203,6 +204,7 @@ class DeleteCell(base.Command):
     }
     statuses = {
         exception.CellMappingNotFound: 1,
+        exception.CellHasHosts: 2,
         exception.CellHasInstances: 3,
         exception.CellHasMappings: 4,
         exception.CellMappingInUse: 4,

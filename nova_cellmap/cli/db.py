@@ -50,7 +50,11 @@ class Sync(base.Command):
 
 
 class Version(base.Command):
-    """Print the version of the mapping database's schema; 0 where it is empty."""
+    """Print the version of the mapping database's schema; 0 where it is empty.
+
+    Standard error says whose schema it is. The version of Nova's own is the revision of its last
+    alembic script, as `nova-manage api_db version` prints it.
+    """
 
     examples = ('nova-cellmap-manage db version',)
     exit_statuses = {
@@ -62,9 +66,23 @@ class Version(base.Command):
     tells_database = True
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.db import api as db_api
+        from nova_cellmap.db import engine as db_engine
+
+        context = self.context
+        # To look into a file that is not there would make it.
+        novas = None if db_engine.is_missing_file() else db_api.nova_schema_get(context)
+        if novas is None:
+            self._tell_own()
+        elif novas.revision is None:
+            raise base.CommandError("The schema is Nova's, and it says no revision.", 1)
+        else:
+            self.answer(novas.revision)
+            self.say("The schema is Nova's own; `nova-manage api_db sync` brings it up to date.")
+
+    def _tell_own(self) -> None:
         from nova_cellmap.db import migration
 
-        self.context  # noqa: B018 - binds the process to the database
         version = migration.db_version()
         self.answer(version)
         latest = migration.latest_version()
@@ -72,3 +90,5 @@ class Version(base.Command):
             self.say(f'The latest is {latest}: run `nova-cellmap-manage db sync`.')
         elif version > latest:
             self.say(f'A newer release made it: this one knows versions up to {latest}.')
+        else:
+            self.say('The schema is the one of nova_cellmap.')

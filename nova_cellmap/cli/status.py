@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from nova_cellmap.context import RequestContext
+    from nova_cellmap.db.api import NovaSchema
 
 
 class UpgradeCheck(base.Lister):
@@ -47,12 +48,12 @@ class UpgradeCheck(base.Lister):
 def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
     from nova_cellmap.objects import CellMappingList
 
-    schema = _check_schema()
+    schema = _check_schema(context)
     yield 'schema is current', schema
-    if schema.code != Code.SUCCESS:
+    if schema.code == Code.FAILURE:
         # The others would only fail for the same reason.
         return
-    yield 'text is kept', _check_text()
+    yield 'text is kept', _check_text(context)
     cells = CellMappingList.get_all(context)
     yield 'cells are mapped', _check_cells([cell for cell in cells if not cell.is_cell0()])
     yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
@@ -60,7 +61,29 @@ def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
         yield f'cell {cell.name or cell.uuid} is reachable', _check_reachable(cell)
 
 
-def _check_schema() -> Result:
+def _check_schema(context: 'RequestContext') -> Result:
+    from nova_cellmap.db import api as db_api
+    from nova_cellmap.db import engine as db_engine
+
+    try:
+        # To look into a file that is not there would make it.
+        novas = None if db_engine.is_missing_file() else db_api.nova_schema_get(context)
+    except exception.CellMapError as error:
+        return Result(Code.FAILURE, str(error))
+    return _check_own_schema() if novas is None else _check_nova_schema(novas)
+
+
+def _check_nova_schema(novas: 'NovaSchema') -> Result:
+    if novas.lacks:
+        return Result(
+            Code.WARNING,
+            f"Nova's tables, at revision {novas.revision}, lack {', '.join(novas.lacks)}: they "
+            'can only be read. Upgrade Nova, and run `nova-manage api_db sync`.',
+        )
+    return Result(Code.SUCCESS, f"Nova's own, at revision {novas.revision}.")
+
+
+def _check_own_schema() -> Result:
     from nova_cellmap.db import migration
 
     try:
@@ -83,11 +106,15 @@ def _check_schema() -> Result:
     return Result(Code.FAILURE, ' '.join(problems)) if problems else Result(Code.SUCCESS)
 
 
-def _check_text() -> Result:
+def _check_text(context: 'RequestContext') -> Result:
+    from nova_cellmap.db import api as db_api
     from nova_cellmap.db import schema_check
 
     try:
-        encoding, damaged = schema_check.encoding(), schema_check.count_damaged()
+        encoding = schema_check.encoding()
+        # Release 0.1.0 has written to none of Nova's tables.
+        is_own = db_api.nova_schema_get(context) is None
+        damaged = schema_check.count_damaged() if is_own else 0
     except exception.CellMapError as error:
         return Result(Code.WARNING, f'It could not be looked at: {error}')
     if encoding:

@@ -39,6 +39,7 @@ from nova_cellmap.db.cell_mapping import (
     cell_mapping_get_by_project_id as cell_mapping_get_by_project_id,
 )
 from nova_cellmap.db.cell_mapping import cell_mapping_get_by_uuid as cell_mapping_get_by_uuid
+from nova_cellmap.db.cell_mapping import cell_mapping_has_hosts as cell_mapping_has_hosts
 from nova_cellmap.db.cell_mapping import cell_mapping_update as cell_mapping_update
 from nova_cellmap.db.columns import ANYTHING as ANYTHING
 from nova_cellmap.db.columns import MAPPING_COLUMNS as MAPPING_COLUMNS
@@ -71,6 +72,11 @@ from nova_cellmap.db.instance_mapping import (
     instance_mapping_get_by_instance_uuids as instance_mapping_get_by_instance_uuids,
 )
 from nova_cellmap.db.instance_mapping import instance_mapping_update as instance_mapping_update
+from nova_cellmap.db.nova_schema import NovaSchema as NovaSchema
+from nova_cellmap.db.nova_schema import (
+    build_request_get_by_instance_uuids as build_request_get_by_instance_uuids,
+)
+from nova_cellmap.db.nova_schema import nova_schema_get as nova_schema_get
 from nova_cellmap.db.progress import import_progress_clear as import_progress_clear
 from nova_cellmap.db.progress import import_progress_get as import_progress_get
 from nova_cellmap.db.progress import map_progress_clear as map_progress_clear

@@ -200,6 +200,12 @@ def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any])
     return _get(context, uuid)
 
 
+@reads_own
+def cell_mapping_has_hosts(context: Connected, uuid: str) -> bool:
+    """Whether Nova has mapped hosts to a cell, in tables that are Nova's."""
+    return _has_hosts(context, uuid)
+
+
 @writes
 def cell_mapping_destroy(context: Changing, uuid: str) -> None:
     """Remove a cell, and its resume point with it.
@@ -222,12 +228,16 @@ def cell_mapping_destroy(context: Changing, uuid: str) -> None:
 
 
 def _check_hosts(context: Changing, uuid: str) -> None:
+    if _has_hosts(context, uuid):
+        raise exception.CellHasHosts(uuid=uuid)
+
+
+def _has_hosts(context: Connected, uuid: str) -> bool:
     hosts, cells = context.schema.host_mapping, context.schema.cell_mapping
     if hosts is None:
-        return
+        return False
     query = sa.select(hosts.c.cell_id).join(cells, hosts.c.cell_id == cells.c.id).limit(1)
-    if context.connection.execute(query.where(cells.c.uuid == uuid)).first():
-        raise exception.CellHasHosts(uuid=uuid)
+    return context.connection.execute(query.where(cells.c.uuid == uuid)).first() is not None
 
 
 def _check_name(context: Changing, values: Row) -> None:

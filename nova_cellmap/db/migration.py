@@ -42,6 +42,8 @@ def db_sync(version: int | str | None = None, engine: sa.Engine | None = None) -
         :exc:`nova_cellmap.exception.MigrationError` for a script that failed
     """
     target = _target(version)
+    if engine is None and db_engine.conf().api_database.schema == 'nova':
+        raise _novas('[api_database] schema = nova')
     engine = _connect(engine)
     with _errors_translated():
         # Before a lock file is laid beside somebody else's database.
@@ -156,14 +158,19 @@ def _tables_and_views(engine: sa.Engine) -> set[str]:
 
 def _not_ours(names: set[str]) -> exception.DatabaseNotOurs:
     tables = ', '.join(sorted(names)[:5]) + (', ...' if len(names) > 5 else '')
-    error = exception.DatabaseNotOurs(tables=tables)
-    if not names.issuperset(_NOVA_TABLES):
-        return error
-    hint = (
-        "It looks like Nova's own API database: `nova-cellmap-manage cell_v2 import_nova` copies "
-        'its cells and mappings from there.'
+    if names.issuperset(_NOVA_TABLES):
+        return _novas(tables)
+    return exception.DatabaseNotOurs(tables=tables)
+
+
+def _novas(tables: str) -> exception.DatabaseNotOurs:
+    return exception.DatabaseNotOurs(
+        f"This is Nova's own API database ({tables}): nothing was changed. nova_cellmap works on "
+        'its tables as they are; `nova-manage api_db sync` alone makes and changes them. For a '
+        'mapping database of its own set another [api_database] connection; '
+        "`nova-cellmap-manage cell_v2 import_nova` copies Nova's cells and mappings there.",
+        tables=tables,
     )
-    return exception.DatabaseNotOurs(f'{error} {hint}', tables=tables)
 
 
 def _upgrade(engine: sa.Engine, target: int) -> None:

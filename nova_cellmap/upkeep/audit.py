@@ -8,10 +8,9 @@ the same moment, and what differs may have been a build or a move.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
-import logging
 import time
 
 from nova_cellmap import exception
@@ -21,14 +20,12 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
-from nova_cellmap.upkeep import apart
 from nova_cellmap.upkeep import empty_cells
 from nova_cellmap.upkeep import streams
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Kind
 from nova_cellmap.upkeep.case import Problem
-
-LOG = logging.getLogger(__name__)
+from nova_cellmap.upkeep.repairs import Repairs
 
 # By instance and cell.
 _Rows = dict[str, dict[str, Instance]]
@@ -41,16 +38,14 @@ _MOST_SUSPECTS = 500
 # How often a mapping that others change meanwhile is looked at; then it is in good hands.
 _ATTEMPTS = 3
 
-# What no look at the cells tells how to put right.
-_NOT_CORRECTED = (Kind.MISSING, Kind.ORPHANED, Kind.DUPLICATE, Kind.INVALID_ROW)
-
 
 @dataclasses.dataclass
 class CellReport:
     """What a run has seen of a cell.
 
     ``instances`` is how many of the cell's rows were read, ``mappings`` how many of the mapping
-    name it; ``found`` and ``repaired`` count the problems by kind.
+    name it; ``found`` and ``repaired`` count the problems by kind. ``in_flight`` counts what
+    differs because Nova is at work on it: that is no problem, and left alone.
     """
 
     cell: CellMapping
@@ -58,6 +53,7 @@ class CellReport:
     mappings: int = 0
     found: Counter[Kind] = dataclasses.field(default_factory=Counter)
     repaired: Counter[Kind] = dataclasses.field(default_factory=Counter)
+    in_flight: int = 0
 
     @property
     def left(self) -> int:
@@ -92,7 +88,7 @@ class Audit:
     ) -> None:
         self._context = context
         self._cells = {cell.uuid: cell for cell in cells}
-        self._repair = repair
+        self._repairs = Repairs(context, repair=repair, purge=purge)
         self._purge = purge
         self._batch_size = batch_size
         self._sleep = sleep
@@ -219,11 +215,14 @@ class Audit:
 
     def _deal_with(self, suspects: Sequence[str]) -> list[Problem]:
         cases = self._judge(suspects)
+        for case in cases:
+            if case.is_in_flight:
+                self._report(case.home).in_flight += 1
         problems = [
             problem for case in cases for problem in case.problems if self._is_new(problem)
         ]
-        if problems and (self._repair or self._purge):
-            self._repair_cases(cases)
+        if problems and self._repairs.are_any:
+            self._repairs.make(cases)
             left = {
                 (problem.instance_uuid, problem.kind)
                 for case in self._judge([case.uuid for case in cases])
@@ -245,12 +244,16 @@ class Audit:
 
     def _book(self, problem: Problem) -> None:
         """Count a problem as its cell's; where one cell is looked at, as that one's."""
-        uuid = problem.cell_uuid if self._only is None else self._only.uuid
+        report = self._report(problem.cell_uuid)
+        report.found[problem.kind] += 1
+        report.repaired[problem.kind] += problem.repaired
+
+    def _report(self, cell_uuid: str) -> CellReport:
+        uuid = cell_uuid if self._only is None else self._only.uuid
         if uuid not in self.reports:
             # It was added meanwhile.
             self.reports[uuid] = CellReport(self._cells[uuid])
-        self.reports[uuid].found[problem.kind] += 1
-        self.reports[uuid].repaired[problem.kind] += problem.repaired
+        return self.reports[uuid]
 
     def _judge(self, uuids: Sequence[str]) -> list[Case]:
         """What is wrong with each of these instances; nothing where all is well."""
@@ -283,6 +286,7 @@ class Audit:
             # it says held while each of the cells was read.
             before = self._mapped(uuids)
             rows, invalid = self._rows(uuids)
+            building = self._building(uuids, before)
             after = self._mapped(uuids)
             steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
             cases += [
@@ -293,11 +297,16 @@ class Audit:
                     unread=self.errors.keys(),
                     identity=self._identity,
                     invalid=invalid.get(uuid, {}),
+                    is_building=uuid in building,
                 )
                 for uuid in steady
             ]
             uuids = [uuid for uuid in uuids if before.get(uuid) != after.get(uuid)]
-        return [case for case in cases if case.problems and self._is_concerned(case)]
+        return [
+            case
+            for case in cases
+            if (case.problems or case.is_in_flight) and self._is_concerned(case)
+        ]
 
     def _mapped(self, uuids: Sequence[str]) -> dict[str, db_api.Row]:
         rows: Sequence[db_api.Row]
@@ -309,6 +318,16 @@ class Audit:
                 raise
             rows = db_api.instance_mapping_get_as_stored(self._context, uuids)
         return {row['instance_uuid']: row for row in rows}
+
+    def _building(self, uuids: Sequence[str], mapped: Mapping[str, db_api.Row]) -> set[str]:
+        """Those that Nova is building, of the instances that are mapped to no cell.
+
+        Nova maps one before it removes its build request.
+        """
+        nowhere = [uuid for uuid in uuids if uuid not in mapped or not mapped[uuid]['cell_uuid']]
+        if not nowhere:
+            return set()
+        return db_api.build_request_get_by_instance_uuids(self._context, nowhere)
 
     def _rows(self, uuids: Sequence[str]) -> tuple[_Rows, _InvalidRows]:
         """By instance, the rows that are not hidden, by cell; and those that are invalid."""
@@ -338,45 +357,6 @@ class Audit:
 
     def _identity(self, uuid: str) -> str:
         return self._cells[uuid].identity if uuid in self._cells else uuid
-
-    # Mending.
-
-    def _repair_cases(self, cases: Sequence[Case]) -> None:
-        """Change what is still as it was seen: who built or moved an instance since wins."""
-        # A cell may be removed meanwhile; the next look tells what became of its mappings.
-        with contextlib.suppress(exception.CellMappingNotFound):
-            if self._repair:
-                self._map([case for case in cases if case.has(Kind.MISSING)])
-                self._correct([case for case in cases if not case.has(*_NOT_CORRECTED)])
-        if self._purge:
-            self._remove([case for case in cases if case.has(Kind.ORPHANED)])
-
-    def _map(self, cases: Sequence[Case]) -> None:
-        apart.each(cases, self._create, _warn)
-
-    def _create(self, cases: Sequence[Case]) -> None:
-        new = [{'instance_uuid': case.uuid, **case.truth} for case in cases]
-        db_api.instance_mapping_create_bulk(self._context, new)
-
-    def _correct(self, cases: Sequence[Case]) -> None:
-        apart.each([case for case in cases if case.mapping is not None], self._update, _warn)
-
-    def _update(self, cases: Sequence[Case]) -> None:
-        changes = [(case.mapping, case.truth) for case in cases if case.mapping is not None]
-        db_api.instance_mapping_update_bulk(self._context, changes)
-
-    def _remove(self, cases: Sequence[Case]) -> None:
-        by_cell: dict[str | None, list[str]] = {}
-        for case in cases:
-            by_cell.setdefault(case.named, []).append(case.uuid)
-        for cell_uuid, uuids in by_cell.items():
-            db_api.instance_mapping_destroy_bulk(
-                self._context, uuids, expected_cell_uuid=cell_uuid
-            )
-
-
-def _warn(case: Case, error: exception.InvalidInput) -> None:
-    LOG.warning('The mapping of instance %s is left as it is: %s', case.uuid, error)
 
 
 def _part(uuid: str) -> float:

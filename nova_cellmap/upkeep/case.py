@@ -56,6 +56,7 @@ class Case:
     :param unread: the cells that could not be read: the instance may be there as well
     :param identity: what a person calls a cell, by its uuid
     :param invalid: by cell, its rows that cannot be read for what they are
+    :param is_building: whether Nova is building it, and is going to map it itself
     """
 
     uuid: str
@@ -64,10 +65,16 @@ class Case:
     unread: Collection[str] = ()
     identity: Callable[[str], str] = str
     invalid: Mapping[str, Collection[InvalidRow]] = dataclasses.field(default_factory=dict)
+    is_building: bool = False
 
     @functools.cached_property
     def problems(self) -> list[Problem]:
-        return [Problem(self.uuid, *found) for found in self._found()]
+        return [problem for problem in self._differences if not self._is_in_flight(problem)]
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether something differs that Nova is at work on: it is no problem."""
+        return any(map(self._is_in_flight, self._differences))
 
     def has(self, *kinds: Kind) -> bool:
         return any(problem.kind in kinds for problem in self.problems)
@@ -104,6 +111,27 @@ class Case:
             'queued_for_delete': instance.queued_for_delete,
             **{name: value for name, value in known.items() if value is not None},
         }
+
+    @property
+    def correction(self) -> dict[str, Any]:
+        """The same without what Nova is at work on."""
+        left = {_WRITTEN[each.kind] for each in self._differences if self._is_in_flight(each)}
+        return {name: value for name, value in self.truth.items() if name not in left}
+
+    @functools.cached_property
+    def _differences(self) -> list[Problem]:
+        return [Problem(self.uuid, *found) for found in self._found()]
+
+    def _is_in_flight(self, problem: Problem) -> bool:
+        match problem.kind:
+            case Kind.MISSING | Kind.NO_CELL:
+                # Whoever maps it first keeps Nova's conductor from it, which then logs an error.
+                return self.is_building
+            case Kind.STALE_QUEUED_FOR_DELETE:
+                # One of the two is written first.
+                return self.instance.is_changing
+            case _:
+                return False
 
     def _found(self) -> Iterator[tuple[Kind, str, str]]:
         """Kind, cell and detail of each problem."""
@@ -154,6 +182,10 @@ class Case:
                 'queued for delete, and not' if mapping['queued_for_delete'] else 'not queued, and'
             )
             yield Kind.STALE_QUEUED_FOR_DELETE, home, f'{told} deleted'
+
+
+# What of a mapping Nova writes, where such a thing is in flight.
+_WRITTEN = {Kind.NO_CELL: 'cell_uuid', Kind.STALE_QUEUED_FOR_DELETE: 'queued_for_delete'}
 
 
 def _misread(mapping: db_api.Row) -> str:

@@ -134,9 +134,12 @@ def delete_cell(
     :param unasked: the same, and also where its database is gone or cannot be read, so that
         nobody can say whether they are of live instances; not where it has any
     :returns: how many mappings were removed with it
-    :raises: CellHasInstances; CellHasMappings where *force* is not given; CellCannotBeAsked
-        where mappings are left and nobody can say whether they are of live instances
+    :raises: CellHasHosts where Nova has mapped hosts to it; CellHasInstances; CellHasMappings
+        where *force* is not given; CellCannotBeAsked where mappings are left and nobody can say
+        whether they are of live instances
     """
+    if db_api.cell_mapping_has_hosts(context, cell.uuid):
+        raise exception.CellHasHosts(uuid=cell.uuid)
     mapped = len(InstanceMappingList.get_by_cell_uuid(context, cell.uuid, limit=1)) > 0
     try:
         _check_no_live_instances(context, cell)

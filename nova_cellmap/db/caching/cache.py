@@ -297,7 +297,7 @@ def _made_of(conf: cfg.ConfigOpts) -> Cache | None:
     if not (conf.cache.enabled and conf.cells.caching):
         return None
     if files.is_default(conf, 'cells', 'caching') and not memcached.is_meant(conf):
-        LOG.info('[cache] is meant for others: lookups are not cached')
+        LOG.debug('[cache] is meant for others: lookups are not cached')
         return None
     database = conf.api_database
     if database.slave_connection and not database.synchronous_reader:

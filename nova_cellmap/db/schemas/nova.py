@@ -54,6 +54,7 @@ def make(dialect: sa.Dialect, columns: Mapping[str, Collection[str]]) -> Schema:
         mappings,
         inserted_mapping=_mappings(sa.MetaData(), columns, text, sa.Integer()),
         host_mapping=sa.table('host_mappings', sa.column('cell_id', sa.Integer)),
+        build_request=sa.table('build_requests', sa.column('instance_uuid', sa.String)),
         is_mapping=(
             mappings.c.project_id != _constant(MARKER),
             mappings.c.project_id != _constant(NOBODY),

@@ -23,6 +23,7 @@ class Schema:
     :ivar map_progress: resume points of ``map_instances``; None where there is no table for them
     :ivar import_progress: the same of ``import_nova``
     :ivar host_mapping: hosts, which refer to their cells by ``cell_id``; None where there are none
+    :ivar build_request: instances that Nova is building, by ``instance_uuid``; None likewise
     :ivar inserted_mapping: ``instance_mapping`` with the ``cell_key`` of a cell in place of its
         uuid; None where they are the same
     :ivar is_mapping: what tells the rows of ``instance_mapping`` that map an instance from others
@@ -36,6 +37,7 @@ class Schema:
     map_progress: sa.Table | None = None
     import_progress: sa.Table | None = None
     host_mapping: sa.TableClause | None = None
+    build_request: sa.TableClause | None = None
     inserted_mapping: sa.Table | None = None
     is_mapping: tuple[sa.ColumnElement[bool], ...] = ()
     lacks: frozenset[str] = frozenset()

@@ -80,7 +80,7 @@ class Audit(_Case):
             self.assertEqual({'instance_uuid', 'problem', 'cell_uuid', 'detail'}, row.keys())
             self.assertIn(row['cell_uuid'], {self.cell.uuid, self.cell2.uuid})
 
-    def test_repair_and_purge_say_what_was_mended(self) -> None:
+    def test_repair_and_purge_say_what_was_repaired(self) -> None:
         problems = self.break_all()
         for row in self.audit(1, '--repair'):
             repaired = problems[row['instance_uuid']] not in (
@@ -97,7 +97,7 @@ class Audit(_Case):
             ['duplicate', 'invalid_row'], sorted(row['problem'] for row in self.audit(1))
         )
 
-    def test_0_where_all_is_mended(self) -> None:
+    def test_0_where_all_is_repaired(self) -> None:
         self.add(cell_uuid=None)
         [row] = self.audit(0, '--repair')
         self.assertEqual('no_cell', row['problem'])

@@ -302,7 +302,7 @@ class Cloud(_Cloud):
         self.assertEqual(counted, {uuid: each.mappings for uuid, each in run.reports.items()})
         self.assertEqual(sum(counted.values()), run.instances)
 
-    def test_exactly_the_faults_are_found_and_mended(self) -> None:
+    def test_exactly_the_faults_are_found_and_repaired(self) -> None:
         faults = {kind: self.break_(kind) for kind in Kind}
         expected = set().union(*faults.values())
         for batch_size in (7, 1000):
@@ -332,7 +332,7 @@ class Cloud(_Cloud):
             if row.instance_uuid not in faulty:
                 self.assertEqual(row, after[row.instance_uuid])
 
-    def test_all_is_mended_at_once(self) -> None:
+    def test_all_is_repaired_at_once(self) -> None:
         for kind in Kind:
             if kind not in (Kind.DUPLICATE, Kind.INVALID_ROW):
                 self.break_(kind)
@@ -420,7 +420,7 @@ class Unread(_Case):
         self.assertNotIn('sekret', str(run.errors[self.dead.uuid]))
         self.assertEqual(2, len(self.mapped()))
 
-    def test_the_rest_is_found_and_mended(self) -> None:
+    def test_the_rest_is_found_and_repaired(self) -> None:
         expected = {(self.add(), 'missing'), (self.add(self.cell2), 'wrong_cell')}
         self.assertEqual(expected, self.found(repair=True))
         self.execute(own.instance_mapping.delete())

@@ -376,7 +376,7 @@ class MappingsSqlite(_Case):
                         _mappings.delete().where(_mappings.c.instance_uuid == self.missing)
                     )
 
-    def test_a_time_that_is_none_keeps_nobody_from_being_mended(self) -> None:
+    def test_a_time_that_is_none_keeps_nobody_from_being_repaired(self) -> None:
         self.spoil('created_at', "'yesterday'", self.odd)
         self.spoil('project_id', "'another'", self.odd)
         kinds = {each.instance_uuid: each.kind for each in self.audit(repair=True)}
