@@ -10,14 +10,12 @@ import sqlalchemy as sa
 from nova_cellmap import nova_cell
 from nova_cellmap.cells import target
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base
 from nova_cellmap.upkeep import registration
-
-_mappings = own.instance_mapping
 
 _OnEngine = Callable[[sa.Engine], None]
 
@@ -70,22 +68,22 @@ class TestCase(base.TestCase):
 
     def mapped(self) -> dict[str, str | None]:
         """The cell of each instance that has a mapping."""
-        rows = self.execute(sa.select(_mappings.c.instance_uuid, _mappings.c.cell_uuid))
+        table = self.mapping_table
+        rows = self.execute(sa.select(table.c.instance_uuid, table.c.cell_uuid))
         cells = {row.instance_uuid: row.cell_uuid for row in rows}
         self.assertEqual(len(rows), len(cells))
         return cells
 
     def owners(self) -> dict[str, tuple[str, str | None]]:
         """The project and the user of each instance that has a mapping."""
-        columns = _mappings.c.instance_uuid, _mappings.c.project_id, _mappings.c.user_id
+        table = self.mapping_table
+        columns = table.c.instance_uuid, table.c.project_id, table.c.user_id
         rows = self.execute(sa.select(*columns))
         return {row.instance_uuid: (row.project_id, row.user_id) for row in rows}
 
     def progress(self) -> Any:
         """The resume point of ``cell1``; None where there is none."""
-        table = own.map_progress
-        rows = self.execute(table.select().where(table.c.cell_uuid == self.cell.uuid))
-        return rows[0] if rows else None
+        return db_api.map_progress_get(self.context, self.cell.uuid)
 
 
 def url_of(engine: sa.Engine) -> str:

@@ -98,7 +98,7 @@ class MapInstances(_Case):
         for number in range(1, _KILLS + 1):
             id_ = ids[len(ids) * number // (_KILLS + 2)]
             self.kill_once_behind(id_, self.map(self.cell), self.last_id)
-            last_id = self.progress().last_instance_id
+            last_id = self.progress()['last_instance_id']
             behind = {uuid for uuid, id_ in self.instances.items() if id_ <= last_id}
             self.assertEqual(dict.fromkeys(behind, self.cell.uuid), self.mapped())
         outcome = self.assert_succeeds('cell_v2', 'map_instances', '--cell', 'cell1', '-f', 'json')

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from nova_cellmap import exception
 from nova_cellmap import nova_cell
 from nova_cellmap.db import api as db_api
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
@@ -25,8 +24,6 @@ from nova_cellmap.upkeep import audit
 from nova_cellmap.upkeep import mapping
 from nova_cellmap.upkeep.case import Kind
 from nova_cellmap.upkeep.case import Problem
-
-_mappings = own.instance_mapping
 
 _DOZEN = 12
 
@@ -60,13 +57,19 @@ class _Case(cells_base.TestCase):
 
     def change(self, uuid: str, **values: Any) -> None:
         """Another writer changes the mapping of an instance."""
-        self.execute(_mappings.update().where(_mappings.c.instance_uuid == uuid).values(values))
+        self.execute(
+            self.mapping_table.update()
+            .where(self.mapping_table.c.instance_uuid == uuid)
+            .values(values)
+        )
 
     def row(self, uuid: str) -> Any:
-        return self.execute(_mappings.select().where(_mappings.c.instance_uuid == uuid))[0]
+        return self.execute(
+            self.mapping_table.select().where(self.mapping_table.c.instance_uuid == uuid)
+        )[0]
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Found(_Case):
     """Each problem alone."""
 
@@ -82,7 +85,7 @@ class Found(_Case):
         return problem
 
     def test_no_cell_and_no_mapping(self) -> None:
-        self.execute(own.cell_mapping.delete())
+        self.execute(self.cell_table.delete())
         self.assertEqual([], self.problems())
 
     def test_a_mapping_that_is_true(self) -> None:
@@ -172,7 +175,7 @@ class Found(_Case):
         )
 
 
-@base.on_each_database
+@base.on_both_schemas
 class NoProblem(_Case):
     def test_a_mapping_without_a_cell_whose_instance_is_in_none(self) -> None:
         self.make_mapping()
@@ -201,7 +204,7 @@ class NoProblem(_Case):
         self.assertEqual({(uuid, 'orphaned')}, self.found())
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Owners(_Case):
     def test_those_that_few_character_sets_have_are_kept_exactly(self) -> None:
         expected, owners = set(), {}
@@ -235,9 +238,9 @@ class _Cloud(_Case):
         self.novas = novas
         # Those that are live, so that each of the faults is one.
         rows = self.execute(
-            sa.select(_mappings.c.instance_uuid, _mappings.c.cell_uuid)
-            .where(_mappings.c.queued_for_delete.is_(False))
-            .order_by(_mappings.c.instance_uuid)
+            sa.select(self.mapping_table.c.instance_uuid, self.mapping_table.c.cell_uuid)
+            .where(self.mapping_table.c.queued_for_delete.is_(False))
+            .order_by(self.mapping_table.c.instance_uuid)
         )
         self.healthy: Iterator[Any] = iter(rows)
 
@@ -247,7 +250,11 @@ class _Cloud(_Case):
 
     def make_missing(self) -> str:
         row = next(self.healthy)
-        self.execute(_mappings.delete().where(_mappings.c.instance_uuid == row.instance_uuid))
+        self.execute(
+            self.mapping_table.delete().where(
+                self.mapping_table.c.instance_uuid == row.instance_uuid
+            )
+        )
         return str(row.instance_uuid)
 
     def make_orphaned(self) -> str:
@@ -292,13 +299,15 @@ class _Cloud(_Case):
         return str(uuid)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Cloud(_Cloud):
     def test_a_cloud_as_it_was_mapped_has_no_problem(self) -> None:
         run = self.audit()
         self.assertEqual([], list(run.problems()))
         self.assertEqual({}, run.errors)
-        counted = Counter(row.cell_uuid for row in self.execute(sa.select(_mappings.c.cell_uuid)))
+        counted = Counter(
+            row.cell_uuid for row in self.execute(sa.select(self.mapping_table.c.cell_uuid))
+        )
         self.assertEqual(counted, {uuid: each.mappings for uuid, each in run.reports.items()})
         self.assertEqual(sum(counted.values()), run.instances)
 
@@ -307,7 +316,7 @@ class Cloud(_Cloud):
         expected = set().union(*faults.values())
         for batch_size in (7, 1000):
             self.assertEqual(expected, self.found(batch_size=batch_size))
-        before = self.execute(_mappings.select().order_by(_mappings.c.id))
+        before = self.execute(self.mapping_table.select().order_by(self.mapping_table.c.id))
 
         run = self.audit(repair=True, batch_size=50)
         repaired = {
@@ -327,7 +336,7 @@ class Cloud(_Cloud):
         self.assertEqual(never, self.found())
         # What had no fault is as it was.
         faulty = {uuid for uuid, _ in expected}
-        after = {row.instance_uuid: row for row in self.execute(_mappings.select())}
+        after = {row.instance_uuid: row for row in self.execute(self.mapping_table.select())}
         for row in before:
             if row.instance_uuid not in faulty:
                 self.assertEqual(row, after[row.instance_uuid])
@@ -345,7 +354,7 @@ class Cloud(_Cloud):
         faults = set().union(*(self.break_(kind) for kind in Kind))
         of_each = [self.found(only=cell) for cell in (self.cell, self.cell2, self.cell3)]
         self.assertEqual(faults, set().union(*of_each))
-        before = self.execute(_mappings.select())
+        before = self.execute(self.mapping_table.select())
         run = self.audit(only=self.cell)
         mine = list(run.problems())
         self.assertEqual([self.cell.uuid], list(run.reports))
@@ -357,7 +366,7 @@ class Cloud(_Cloud):
                 self.assertIn(self.cell.uuid, concerned)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Laws(_Case):
     """Whatever there is, what is found is what a look at all of it finds."""
 
@@ -381,7 +390,7 @@ class Laws(_Case):
     ) -> None:
         cells_base.empty(self.nova)
         cells_base.empty(self.nova2)
-        self.execute(_mappings.delete())
+        self.execute(self.mapping_table.delete())
         duplicates = set()
         for *states, mapped, queued in instances:
             uuid = base.new_uuid()
@@ -400,7 +409,7 @@ class Laws(_Case):
         self.assertEqual(duplicates, self.found(batch_size=batch_size))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Unread(_Case):
     """A cell that cannot be read."""
 
@@ -423,7 +432,7 @@ class Unread(_Case):
     def test_the_rest_is_found_and_repaired(self) -> None:
         expected = {(self.add(), 'missing'), (self.add(self.cell2), 'wrong_cell')}
         self.assertEqual(expected, self.found(repair=True))
-        self.execute(own.instance_mapping.delete())
+        self.execute(self.mapping_table.delete())
         self.assertEqual({self.cell.uuid}, {problem.cell_uuid for problem in self.problems()})
 
     def test_what_is_mapped_to_it_may_be_there(self) -> None:
@@ -476,7 +485,7 @@ class Unread(_Case):
             connection.execute(sa.text('ALTER TABLE away RENAME TO instances'))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Races(_Case):
     """Others build, move and delete meanwhile; they win."""
 

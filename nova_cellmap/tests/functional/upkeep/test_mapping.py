@@ -11,15 +11,13 @@ import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap import nova_cell
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests import samples
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import mapping
-
-_mappings = own.instance_mapping
 
 
 class _Case(cells_base.TestCase):
@@ -36,7 +34,7 @@ class _Case(cells_base.TestCase):
         self.assertEqual(expected, {name: getattr(run, name) for name in expected})
 
 
-@base.on_each_database
+@base.on_both_schemas
 class MapInstances(_Case):
     def test_an_instance_is_mapped_with_its_owner(self) -> None:
         uuid = self.add(project_id='projéct ☁', user_id='üser')
@@ -91,16 +89,16 @@ class MapInstances(_Case):
         other = self.make_cell(name='other')
         uuid = self.add(project_id='theirs')
         self.make_mapping(instance_uuid=uuid, cell_uuid=other.uuid, project_id='ours')
-        [before] = self.execute(_mappings.select())
+        [before] = self.execute(self.mapping_table.select())
         self.assert_run(self.map(), conflicts=1)
-        self.assertEqual([before], self.execute(_mappings.select()))
+        self.assertEqual([before], self.execute(self.mapping_table.select()))
 
     def test_what_is_mapped_already_is_left_as_it_is(self) -> None:
         uuid = self.add(project_id='theirs', vm_state='soft-delete')
         self.make_mapping(instance_uuid=uuid, cell_uuid=self.cell.uuid, project_id='ours')
-        [before] = self.execute(_mappings.select())
+        [before] = self.execute(self.mapping_table.select())
         self.assert_run(self.map(), existing=1)
-        self.assertEqual([before], self.execute(_mappings.select()))
+        self.assertEqual([before], self.execute(self.mapping_table.select()))
 
     def test_an_instance_that_is_mapped_to_no_cell_is_placed(self) -> None:
         uuid = self.add()
@@ -117,9 +115,9 @@ class MapInstances(_Case):
     def test_a_second_run_changes_nothing(self) -> None:
         nova_cell.fill(self.nova, 30)
         self.map()
-        before = self.execute(_mappings.select())
+        before = self.execute(self.mapping_table.select())
         self.assert_run(self.map(), existing=30)
-        self.assertEqual(before, self.execute(_mappings.select()))
+        self.assertEqual(before, self.execute(self.mapping_table.select()))
 
     def test_instances_that_appear_behind_what_was_read_are_mapped(self) -> None:
         nova_cell.fill(self.nova, 4)
@@ -169,7 +167,7 @@ class MapInstances(_Case):
             # The next batches, as many as are under way, may map to it once more.
             while not removed:
                 with contextlib.suppress(exception.CellMappingInUse):
-                    self.execute(_mappings.delete())
+                    self.execute(self.mapping_table.delete())
                     self.cell.destroy()
                     removed.append(run.created)
 
@@ -177,7 +175,7 @@ class MapInstances(_Case):
         self.assertEqual(({}, 1), (self.mapped(), len(removed)))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Resume(_Case):
     """A run that was stopped is gone on from."""
 
@@ -188,7 +186,7 @@ class Resume(_Case):
 
     def test_it_goes_on_exactly_behind(self) -> None:
         self.assert_run(self.map(max_count=3), done=False, created=2, hidden=1)
-        self.assertEqual(30, self.progress().last_instance_id)
+        self.assertEqual(30, self.progress()['last_instance_id'])
         run = self.map(max_count=3)
         self.assert_run(run, done=False, created=3)
         self.assertEqual((30, 60), (run.first_id, run.last_id))
@@ -196,7 +194,7 @@ class Resume(_Case):
 
     def test_batches_of_any_size_keep_to_the_count(self) -> None:
         self.assert_run(self.map(max_count=5, batch_size=2), done=False, created=4, hidden=1)
-        self.assertEqual(50, self.progress().last_instance_id)
+        self.assertEqual(50, self.progress()['last_instance_id'])
 
     def test_a_count_of_exactly_what_there_is_comes_to_the_end(self) -> None:
         self.assert_run(self.map(max_count=7), created=6, hidden=1)
@@ -236,7 +234,7 @@ class Resume(_Case):
 
         with contextlib.ExitStack() as found:
             self.assertRaises(exception.CellUnreachable, self.map, batch_size=2, on_batch=lose)
-        self.assertLess(self.progress().last_instance_id, 70)
+        self.assertLess(self.progress()['last_instance_id'], 70)
         self.assertTrue(self.map().done)
         self.assertEqual(6, len(self.mapped()))
 
@@ -245,10 +243,10 @@ class Resume(_Case):
         nova_cell.fill(nova, 3)
         self.map(max_count=3)
         self.assert_run(self.map(other), created=3)
-        self.assertEqual(30, self.progress().last_instance_id)
+        self.assertEqual(30, self.progress()['last_instance_id'])
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Shapes(_Case):
     """Tables of other releases than today's."""
 
@@ -329,7 +327,7 @@ class _Row:
     existing = st.sampled_from(('no mapping', 'no mapping', 'here', 'elsewhere', 'nowhere'))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class AnyCell(_Case):
     def setUp(self) -> None:
         super().setUp()
@@ -343,8 +341,8 @@ class AnyCell(_Case):
     def test_any_runs_map_as_they_promise(
         self, rows: list[tuple[dict[str, Any], str]], runs: list[tuple[int, int]]
     ) -> None:
-        self.execute(_mappings.delete())
-        self.execute(own.map_progress.delete())
+        self.execute(self.mapping_table.delete())
+        db_api.map_progress_clear(self.context, self.cell.uuid)
         cells_base.empty(self.nova)
         cells = {'here': self.cell.uuid, 'elsewhere': self.other.uuid, 'nowhere': None}
         expected: dict[str, str | None] = {}
