@@ -71,7 +71,7 @@ class Version(base.Command):
 
         context = self.context
         # To look into a file that is not there would make it.
-        novas = None if db_engine.is_missing_file() else db_api.nova_schema_get(context)
+        novas = None if db_engine.of(context).is_missing_file else db_api.nova_schema_get(context)
         if novas is None:
             self._tell_own()
         elif novas.revision is None:

@@ -67,7 +67,7 @@ def _check_schema(context: 'RequestContext') -> Result:
 
     try:
         # To look into a file that is not there would make it.
-        novas = None if db_engine.is_missing_file() else db_api.nova_schema_get(context)
+        novas = None if db_engine.of(context).is_missing_file else db_api.nova_schema_get(context)
     except exception.CellMapError as error:
         return Result(Code.FAILURE, str(error))
     return _check_own_schema() if novas is None else _check_nova_schema(novas)

@@ -16,6 +16,7 @@ from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from nova_cellmap import exception
+from nova_cellmap import runtime
 from nova_cellmap import text
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
@@ -42,7 +43,7 @@ def db_sync(version: int | str | None = None, engine: sa.Engine | None = None) -
         :exc:`nova_cellmap.exception.MigrationError` for a script that failed
     """
     target = _target(version)
-    if engine is None and db_engine.conf().api_database.schema == 'nova':
+    if engine is None and runtime.default().conf.api_database.schema == 'nova':
         raise _novas('[api_database] schema = nova')
     engine = _connect(engine)
     with _errors_translated():

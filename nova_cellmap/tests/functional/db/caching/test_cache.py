@@ -606,7 +606,7 @@ class Options(_Case):
         for backend, is_ours in (('oslo_cache.memcache_pool', False), (memcached.BACKEND, True)):
             conf.set_override('backend', backend, group='cache')
             nova_cellmap.configure(conf)
-            self.assertEqual(is_ours, cache.current() is not None)
+            self.assertEqual(is_ours, cache.of(runtime.default()) is not None)
 
     def refused(self, group: str, **options: Any) -> str:
         for option, value in options.items():
