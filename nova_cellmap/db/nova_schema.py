@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from nova_cellmap.db import columns
-from nova_cellmap.db.transaction import Connected
+from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.transaction import reads_own
 
 # What alembic calls the table with the revision of a schema.
