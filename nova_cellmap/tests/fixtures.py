@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import conf
+from nova_cellmap import exception
 from nova_cellmap import runtime
 from nova_cellmap.conductor import caller as conductor_caller
 from nova_cellmap.conductor import rpcapi
@@ -85,8 +86,15 @@ class Database(fixtures.Fixture):
             self.url = f'sqlite:///{folder}/nova_cellmap.sqlite'
         else:
             self.url = self._create()
+        self.addCleanup(self._let_go)
+
+    def _let_go(self) -> None:
         # What is bound to it would keep a server from dropping it.
-        self.addCleanup(runtime.set_default, None)
+        with contextlib.suppress(exception.NotConfigured):
+            bound = runtime.default()
+            bound.close()
+            if bound.conf.api_database.connection == self.url:
+                runtime.set_default(None)
 
     def conf(self, **overrides: Any) -> cfg.ConfigOpts:
         """A configuration that names the database.
