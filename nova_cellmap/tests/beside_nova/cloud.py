@@ -45,6 +45,11 @@ class _CellDatabases(nova_fixtures.CellDatabases):  # type: ignore[misc]
         self._of_thread = threading.local()
         super().__init__()
 
+    def setUp(self) -> None:
+        super().setUp()
+        # The cell that was added last is none that was targeted.
+        self._last_ctxt_mgr = self._default_ctxt_mgr
+
     @property
     def _last_ctxt_mgr(self) -> Any:
         return getattr(self._of_thread, 'manager', self._default_ctxt_mgr)
@@ -82,10 +87,9 @@ class Cloud(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         self.flags(reclaim_instance_interval=24 * 3600, **dict.fromkeys(_RATIOS, 1000.0))
         self.flags(instances=-1, cores=-1, ram=-1, group='quota')
         self.flags(response_validation='ignore', group='api')
+        module = sys.modules[nova_fixtures.CellDatabases.__module__]
         self.useFixture(
-            fixtures.MonkeyPatch(
-                'nova.tests.fixtures.nova._use_file_backed_sqlite_with_wal', self._database
-            )
+            fixtures.MockPatchObject(module, '_use_file_backed_sqlite_with_wal', self._database)
         )
         # Asked for each server of a host whenever one changes, and used where a driver moves
         # what it offers: none of these does.
