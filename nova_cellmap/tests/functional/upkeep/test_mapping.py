@@ -47,7 +47,15 @@ class MapInstances(_Case):
 
     def test_owners_that_few_character_sets_have_stay_apart(self) -> None:
         owners = {self.add(project_id=name, user_id=name): name for name in samples.NAMES}
-        self.assert_run(self.map(), created=len(owners))
+        # Nova's tables are utf8mb3 on MariaDB: what these have no place for is a conflict.
+        is_narrow = (self.schema, self.kind) == ('nova', 'mariadb')
+        owners = {
+            uuid: name
+            for uuid, name in owners.items()
+            if max(name) < '\U00010000' or not is_narrow
+        }
+        conflicts = len(samples.NAMES) - len(owners)
+        self.assert_run(self.map(), created=len(owners), conflicts=conflicts)
         self.assertEqual({uuid: (name, name) for uuid, name in owners.items()}, self.owners())
 
     def test_all_of_a_large_cell_are_mapped(self) -> None:

@@ -6,11 +6,10 @@ import functools
 from typing import Any
 
 from oslo_config import cfg
-import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap import nova_cell
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db import api as db_api
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -45,12 +44,12 @@ class _Case(cells_base.TestCase):
 
     def row(self, cell: CellMapping) -> Any:
         """The cell as it is stored, its URLs not filled."""
-        table = own.cell_mapping
+        table = self.cell_table
         [row] = self.execute(table.select().where(table.c.uuid == cell.uuid))
         return row._mapping
 
     def cells(self) -> int:
-        return len(self.execute(own.cell_mapping.select()))
+        return len(self.execute(self.cell_table.select()))
 
     def assert_refused(
         self, kind: type[Exception], call: Callable[..., Any], *args: Any, **kwargs: Any
@@ -64,7 +63,7 @@ class _Case(cells_base.TestCase):
     assert_invalid = functools.partialmethod(assert_refused, exception.InvalidURL)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class GetCell(_Case):
     def test_a_cell_is_found_by_uuid_or_name(self) -> None:
         for spelling in (self.cell.uuid, self.cell.uuid.upper(), 'cell1'):
@@ -88,7 +87,7 @@ class GetCell(_Case):
             )
 
 
-@base.on_each_database
+@base.on_both_schemas
 class CreateCell(_Case):
     def test_a_cell_is_stored_as_it_was_given(self) -> None:
         cell = self.create(
@@ -154,7 +153,7 @@ class CreateCell(_Case):
         self.create()
 
 
-@base.on_each_database
+@base.on_both_schemas
 class UpdateCell(_Case):
     def setUp(self) -> None:
         super().setUp()
@@ -203,7 +202,7 @@ class UpdateCell(_Case):
         self.assertEqual(('cell0', False), (cell0.name, cell0.disabled))
 
 
-@base.on_each_database
+@base.on_both_schemas
 class MapCell0(_Case):
     def test_its_database_is_named_after_the_one_in_the_options(self) -> None:
         cell, is_new = self.map_cell0()
@@ -236,14 +235,14 @@ class MapCell0(_Case):
         self.assert_exists(self.map_cell0)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class DeleteCell(_Case):
     def map(self, cell: CellMapping, count: int = 1) -> None:
         rows = [
             {'instance_uuid': base.new_uuid(), 'project_id': 'p', 'cell_uuid': cell.uuid}
             for _ in range(count)
         ]
-        self.execute(own.instance_mapping.insert().values(rows))
+        self.execute(self.mapping_table.insert().values(rows))
 
     def unreachable(self) -> CellMapping:
         url = f'sqlite:///{self.getUniqueString()}.sqlite'
@@ -313,11 +312,12 @@ class DeleteCell(_Case):
         message = self.assert_refused(exception.CellCannotBeAsked, self.delete, force=True)
         self.assertIn('no instances at all', message)
         # All archived, and the mappings say so.
-        self.execute(own.instance_mapping.update().values(queued_for_delete=True))
+        self.execute(self.mapping_table.update().values(queued_for_delete=True))
         self.assertEqual(1, self.delete(force=True))
 
     def test_the_resume_point_goes_with_the_cell(self) -> None:
-        row = {'cell_uuid': self.cell.uuid, 'last_instance_id': 7}
-        self.execute(own.map_progress.insert().values(row))
+        uuid = self.cell.uuid
+        db_api.instance_mapping_map_batch(self.context, uuid, [], last_instance_id=7)
+        self.assertIsNotNone(db_api.map_progress_get(self.context, uuid))
         self.delete()
-        self.assertEqual([], self.execute(sa.select(own.map_progress)))
+        self.assertIsNone(db_api.map_progress_get(self.context, uuid))

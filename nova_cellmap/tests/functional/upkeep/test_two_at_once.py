@@ -5,7 +5,6 @@ import threading
 
 from nova_cellmap import nova_cell
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import mapping
@@ -13,7 +12,7 @@ from nova_cellmap.upkeep import mapping
 _ROWS = 3000
 
 
-@base.on_each_database
+@base.on_both_schemas
 class TwoAtOnce(cells_base.TestCase):
     def test_no_conflict_is_made_up(self) -> None:
         nova_cell.fill(self.nova, _ROWS)
@@ -22,7 +21,7 @@ class TwoAtOnce(cells_base.TestCase):
             {'instance_uuid': uuid, 'project_id': 'p'}
             for uuid in list(cells_base.instances_in(self.nova))[::3]
         ]
-        self.execute(own.instance_mapping.insert().values(rows))
+        self.execute(self.mapping_table.insert().values(rows))
         runs: list[mapping.MapRun] = []
 
         def run() -> None:

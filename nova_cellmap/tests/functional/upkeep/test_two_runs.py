@@ -8,7 +8,6 @@ import sqlalchemy as sa
 
 from nova_cellmap import nova_cell
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import mapping
@@ -16,7 +15,7 @@ from nova_cellmap.upkeep import mapping
 _INSTANCES = 2000
 
 
-@base.on_each_database
+@base.on_both_schemas
 class TwoRuns(cells_base.TestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -50,7 +49,7 @@ class TwoRuns(cells_base.TestCase):
 
     def test_of_instances_that_are_in_no_cell_yet(self) -> None:
         rows = [{'instance_uuid': uuid, 'project_id': 'p'} for uuid in self.uuids]
-        self.execute(sa.insert(own.instance_mapping).values(rows))
+        self.execute(sa.insert(self.mapping_table).values(rows))
         runs = self.run_two()
         self.assert_mapped(runs)
         self.assertEqual(_INSTANCES, sum(run.created for run in runs))
