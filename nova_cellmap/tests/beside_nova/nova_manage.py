@@ -17,9 +17,14 @@ def write_config(folder: pathlib.Path, api_url: str, url: str | None = None) -> 
     """
     file = folder / 'nova.conf'
     url = url or f'sqlite:///{folder}/main.sqlite'
+    # The tests' servers answer with one row and in German. Nova does not tell them otherwise.
+    parameters = ''
+    if api_url.startswith('mysql'):
+        said = f"SET sql_select_limit = {2**64 - 1}, lc_messages = 'en_US'"
+        parameters = f'connection_parameters = init_command={said}\n'
     file.write_text(
         f'[DEFAULT]\nstate_path = {folder}\ntransport_url = rabbit://u:p@mq:5672/\n'
-        f'[api_database]\nconnection = {api_url.replace("$", "$$")}\n'
+        f'[api_database]\nconnection = {api_url.replace("$", "$$")}\n{parameters}'
         f'[database]\nconnection = {url.replace("$", "$$")}\n'
     )
     return file
