@@ -39,13 +39,12 @@ def find_instance(context: RequestContext, mapping: InstanceMapping) -> Found:
         return Found(mapping)
     with database.connect(cell) as reader:
         instances = Instances(reader, cell)
-        instance = instances.get(mapping.instance_uuid)
-        if isinstance(instance, InvalidRow):
+        found = instances.get(mapping.instance_uuid)
+        # Whose it is, the mapping knows.
+        instance = found.instance if isinstance(found, InvalidRow) else found
+        if isinstance(found, InvalidRow) and instance is None:
             raise exception.InvalidCellRow(
-                cell=cell.identity,
-                number=instance.id,
-                uuid=instance.shown,
-                reason=instance.reason,
+                cell=cell.identity, number=found.id, uuid=found.shown, reason=found.reason
             )
         if instance is None or instance.hidden:
             return Found(mapping)

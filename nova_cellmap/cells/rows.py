@@ -49,12 +49,15 @@ class InvalidRow(NamedTuple):
 
     ``id`` is its number as far as it has one, ``shown`` its uuid as far as it can be printed,
     ``uuid`` the instance where that can be told. ``reason`` says what is wrong with it.
+    ``instance`` is what it says where it only lacks a project: that is enough to compare it
+    with a mapping that has one.
     """
 
     id: int | None
     shown: str
     uuid: str | None
     reason: str
+    instance: Instance | None = None
 
     def __str__(self) -> str:
         return f'row {self.id}, of instance {self.shown}: {self.reason}'
@@ -80,7 +83,7 @@ def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
         number_problem(number)
         or ('' if canonical else f'its uuid, {shown(uuid)}, is none')
         # Whose the other half of a move is nobody asks: no mapping is made of it.
-        or ('' if is_hidden else owner_problem('project_id', project_id, required=True))
+        or ('' if is_hidden else owner_problem('project_id', project_id, required=False))
         or ('' if is_hidden else owner_problem('user_id', user_id, required=False))
         or ('' if is_deleted is not None else f'deleted is {shown(deleted)}, and no number')
         or ('' if is_hidden is not None else f'hidden is {shown(hidden)}, and no number')
@@ -88,7 +91,7 @@ def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
     if reason or canonical is None or is_deleted is None or is_hidden is None:
         return InvalidRow(_number(number), shown(uuid), canonical, reason)
     soft_deleted = text_of(vm_state) == SOFT_DELETED
-    return Instance(
+    instance = Instance(
         id=number,
         uuid=canonical,
         project_id=project_id if isinstance(project_id, str) else '',
@@ -99,6 +102,8 @@ def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
         hidden=is_hidden,
         is_changing=not is_deleted and text_of(*task_state or [None]) in _DELETING_OR_RESTORING,
     )
+    lacks = '' if is_hidden else owner_problem('project_id', project_id, required=True)
+    return InvalidRow(number, shown(uuid), canonical, lacks, instance) if lacks else instance
 
 
 def text_of(value: Any) -> Any:

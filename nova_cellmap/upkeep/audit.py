@@ -289,6 +289,7 @@ class Audit:
             building = self._building(uuids, before)
             after = self._mapped(uuids)
             steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
+            _take_ownerless(rows, invalid, [uuid for uuid in steady if uuid in after])
             cases += [
                 Case(
                     uuid,
@@ -357,6 +358,18 @@ class Audit:
 
     def _identity(self, uuid: str) -> str:
         return self._cells[uuid].identity if uuid in self._cells else uuid
+
+
+def _take_ownerless(rows: _Rows, invalid: _InvalidRows, mapped: Sequence[str]) -> None:
+    """Take rows that only lack a project for what else they say: the mapping has a project."""
+    for uuid in mapped:
+        each = [
+            (cell, row.instance) for cell, some in invalid.get(uuid, {}).items() for row in some
+        ]
+        found = {cell: instance for cell, instance in each if instance is not None}
+        if found and len(found) == len(each):
+            rows.setdefault(uuid, {}).update(found)
+            del invalid[uuid]
 
 
 def _part(uuid: str) -> float:

@@ -105,7 +105,8 @@ class Case:
     def truth(self) -> dict[str, Any]:
         """What the mapping should say, where its cell knows."""
         instance = self.instance
-        known = {'project_id': instance.project_id, 'user_id': instance.user_id}
+        # A row may say no project, where the mapping has one.
+        known = {'project_id': instance.project_id or None, 'user_id': instance.user_id}
         return {
             'cell_uuid': self.home,
             'queued_for_delete': instance.queued_for_delete,

@@ -168,6 +168,7 @@ class OutputSqlite(_Case):
                 'mappings': 5,
                 'problems': 8,
                 'left': 3,
+                'in_flight': 0,
                 'other_cells_not_read': {},
             },
             summary,

@@ -105,9 +105,14 @@ class Found(_Case):
     def test_a_row_without_a_project_is_invalid(self) -> None:
         self.assert_problem(self.add(project_id=None), Kind.INVALID_ROW, self.cell, 'project')
 
-    def test_a_row_without_a_project_is_invalid_where_it_is_mapped_too(self) -> None:
-        uuid = self.add(self.cell, project_id=None)
-        self.assert_problem(uuid, Kind.INVALID_ROW, self.cell, 'project')
+    def test_a_row_without_a_project_that_is_mapped_is_compared_in_all_else(self) -> None:
+        self.add(self.cell, project_id=None)
+        self.assertEqual([], self.problems())
+        uuid = self.add(self.cell2, project_id=None)
+        self.assert_problem(uuid, Kind.WRONG_CELL, self.cell, f'mapped to {self.cell2.uuid}')
+        self.assertTrue(self.problems(repair=True)[0].repaired)
+        found = InstanceMapping.get_by_instance_uuid(self.context, uuid)
+        self.assertEqual((self.cell.uuid, 'project'), (found.cell_uuid, found.project_id))
 
     def test_orphaned(self) -> None:
         gone = self.make_mapping(cell_uuid=self.cell.uuid)

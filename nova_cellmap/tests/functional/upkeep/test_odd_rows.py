@@ -166,6 +166,14 @@ class Loose(_Case):
         )
         self.assertIn(uuid, str(error))
 
+    def test_a_look_at_one_without_a_project_finds_it(self) -> None:
+        self.loose_table()
+        found = self.make_mapping(
+            instance_uuid=self.insert(project_id=None), cell_uuid=self.cell.uuid
+        )
+        instance = lookup.find_instance(self.context, found).instance
+        self.assertEqual(found.instance_uuid, instance.uuid if instance else None)
+
     def test_an_orphan_is_none_while_its_row_is_invalid(self) -> None:
         self.loose_table()
         uuid = self.insert(user_id='u\x07')
