@@ -120,9 +120,11 @@ class Reading:
         detected = self.runtime.part(Detected)
         if detected.found is not None:
             return detected.found
+        was_open = self._connection is not None
         schema = detected.schema(self.connection)
-        # What is read next may take another one, where there is only one.
-        self.close()
+        if not was_open:
+            # What is read next may take another one, where there is only one.
+            self.close()
         return schema
 
     @property
