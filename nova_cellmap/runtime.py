@@ -58,7 +58,7 @@ class Parts:
     if TYPE_CHECKING:
 
         def part(self, kind: type[_Part]) -> _Part:
-            """The part of a kind. Whoever asks has to have the owner, and not only its answer."""
+            """The part of a kind. The caller has to keep the owner, and not only the part."""
 
     def close(self) -> None:
         """Close what the parts have open. Where one is used once more, it is opened once more."""

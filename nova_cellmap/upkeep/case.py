@@ -126,7 +126,7 @@ class Case:
     def _is_in_flight(self, problem: Problem) -> bool:
         match problem.kind:
             case Kind.MISSING | Kind.NO_CELL:
-                # Whoever maps it first keeps Nova's conductor from it, which then logs an error.
+                # If it is mapped by another, Nova's conductor cannot do it, and logs an error.
                 return self.is_building
             case Kind.STALE_QUEUED_FOR_DELETE:
                 # One of the two is written first.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an audit changes: what is still as it was seen, since whoever changed it meanwhile wins."""
+"""What an audit changes: rows that are still as it has read them, since another writer wins."""
 
 from collections.abc import Sequence
 import contextlib
