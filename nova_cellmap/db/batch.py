@@ -143,10 +143,12 @@ class Batch:
                 # Another run may have placed them meanwhile: what a transaction saw when it
                 # began would have them in no cell still.
                 for uuid, cell in existing_cells(context, chunk, are_locked=True).items():
-                    if cell == cell_uuid:
-                        conflicts.pop(uuid, None)
-                    else:
+                    if cell not in (cell_uuid, None):
                         conflicts[uuid] = cell
+                        continue
+                    del conflicts[uuid]
+                    # In no cell still: Nova is building it.
+                    result['existing'] += cell is None
 
 
 class _NotAllNewError(Exception):
@@ -228,8 +230,14 @@ def _stored_rows(context: Changing, rows: list[Row]) -> list[Row]:
 
 
 def _place(context: Changing, cell_uuid: str, uuids: Sequence[str]) -> int:
-    """Map to a cell those of *uuids* that are mapped to none; answer how many."""
-    where = [context.schema.instance_mapping.c.cell_uuid.is_(None)]
+    """Map to a cell those of *uuids* that are mapped to none; answer how many.
+
+    Not those that Nova is building: it is going to map them, and fails where another has.
+    """
+    mappings, requests = context.schema.instance_mapping, context.schema.build_request
+    where: list[sa.ColumnElement[bool]] = [mappings.c.cell_uuid.is_(None)]
+    if requests is not None:
+        where.append(~sa.exists().where(requests.c.instance_uuid == mappings.c.instance_uuid))
     return update(context, {'cell_uuid': cell_uuid, 'updated_at': columns.now()}, where, uuids)
 
 

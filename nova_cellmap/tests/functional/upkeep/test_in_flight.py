@@ -11,6 +11,7 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import audit
+from nova_cellmap.upkeep import mapping
 
 
 class _Case(cells_base.TestCase):
@@ -44,8 +45,8 @@ class Deletes(_Case):
             self.add(here, vm_state='soft-delete', task_state='restoring'),
         ]
         self.assertEqual(([], 3), self.audit())
-        for mapping in mappings:
-            self.assert_same(mapping)
+        for each in mappings:
+            self.assert_same(each)
 
     def test_what_is_written_already_is_no_difference(self) -> None:
         self.add({'cell_uuid': self.cell.uuid}, task_state='deleting')
@@ -62,10 +63,10 @@ class Deletes(_Case):
 
     def test_another_problem_of_it_is_repaired(self) -> None:
         queued = {'cell_uuid': self.cell.uuid, 'queued_for_delete': True}
-        mapping = self.add({**queued, 'project_id': 'another'}, task_state='deleting')
+        others = self.add({**queued, 'project_id': 'another'}, task_state='deleting')
         self.assertEqual((['wrong_owner'], 1), self.audit())
-        self.assert_same(mapping)
-        now = InstanceMapping.get_by_instance_uuid(self.context, mapping.instance_uuid)
+        self.assert_same(others)
+        now = InstanceMapping.get_by_instance_uuid(self.context, others.instance_uuid)
         self.assertEqual('project', now.project_id)
 
 
@@ -81,10 +82,19 @@ class Builds(_Case):
         self.execute(table.insert().values(instance_uuid=uuid, project_id='project'))
 
     def test_one_with_a_build_request_is_left_alone(self) -> None:
-        mapping = self.add({})
-        self.request(mapping.instance_uuid)
+        building = self.add({})
+        self.request(building.instance_uuid)
         self.assertEqual(([], 1), self.audit())
-        self.assert_same(mapping)
+        self.assert_same(building)
+
+    def test_map_instances_leaves_it_alone_too(self) -> None:
+        building, unmapped = self.add({}), self.add({})
+        self.request(building.instance_uuid)
+        run = mapping.map_instances(self.context, self.cell)
+        self.assertEqual((1, 1, 0), (run.created, run.existing, run.conflicts))
+        self.assert_same(building)
+        now = InstanceMapping.get_by_instance_uuid(self.context, unmapped.instance_uuid)
+        self.assertEqual(self.cell.uuid, now.cell_uuid)
 
     def test_so_is_one_without_a_mapping(self) -> None:
         self.request(nova_cell.add(self.nova))
@@ -92,9 +102,9 @@ class Builds(_Case):
         self.assertEqual({}, self.mapped())
 
     def test_without_one_it_is_mapped(self) -> None:
-        mapping = self.add({})
+        made = self.add({})
         self.assertEqual((['no_cell'], 0), self.audit())
-        self.assertEqual({mapping.instance_uuid: self.cell.uuid}, self.mapped())
+        self.assertEqual({made.instance_uuid: self.cell.uuid}, self.mapped())
 
     def test_one_in_no_cell_is_no_difference(self) -> None:
         self.request(self.make_mapping().instance_uuid)
@@ -102,6 +112,6 @@ class Builds(_Case):
 
     def test_one_that_is_mapped_is_not_built(self) -> None:
         other, _ = self.new_cell('cell2')
-        mapping = self.add({'cell_uuid': other.uuid})
-        self.request(mapping.instance_uuid)
+        made = self.add({'cell_uuid': other.uuid})
+        self.request(made.instance_uuid)
         self.assertEqual((['wrong_cell'], 0), self.audit())
