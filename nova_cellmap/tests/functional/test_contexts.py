@@ -58,6 +58,9 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'instance_mapping_destroy_bulk': ([other],),
         'cell_mapping_destroy': (base.new_uuid(),),
         'concurrent_writers': (),
+        'cell_mapping_has_hosts': (cell,),
+        'nova_schema_get': (),
+        'build_request_get_by_instance_uuids': ([instance],),
     }
 
 
