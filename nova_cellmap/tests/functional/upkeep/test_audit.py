@@ -212,16 +212,22 @@ class NoProblem(_Case):
 @base.on_both_schemas
 class Owners(_Case):
     def test_those_that_few_character_sets_have_are_kept_exactly(self) -> None:
-        expected, owners = set(), {}
+        expected, left, owners = set(), set(), {}
         for name in samples.NAMES:
             missing = self.add(project_id=name, user_id=name)
             damaged = self.add(self.cell, project_id=name, user_id=name)
             self.change(damaged, project_id='?', user_id='??')
-            expected |= {(missing, 'missing'), (damaged, 'wrong_owner')}
-            owners.update(dict.fromkeys((missing, damaged), (name, name)))
+            problems = {(missing, 'missing'), (damaged, 'wrong_owner')}
+            expected |= problems
+            # Nova's tables are utf8mb3 on MariaDB: what these have no place for is left.
+            if (self.schema, self.kind) == ('nova', 'mariadb') and max(name) > '\uffff':
+                left |= problems
+                owners[damaged] = ('?', '??')
+            else:
+                owners.update(dict.fromkeys((missing, damaged), (name, name)))
         self.assertEqual(expected, self.found(repair=True))
         self.assertEqual(owners, self.owners())
-        self.assertEqual(set(), self.found())
+        self.assertEqual(left, self.found())
 
 
 class _Cloud(_Case):
