@@ -29,10 +29,31 @@ from nova.policies import servers as servers_policies
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import integrated_helpers
 from nova.tests.functional.api import client
+import sqlalchemy as sa
 
 # Far more than any step takes.
 _SECONDS = 120
 _RATIOS = ('cpu_allocation_ratio', 'ram_allocation_ratio', 'disk_allocation_ratio')
+
+
+def _begin_late(
+    connection: sa.Connection,
+    cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    executemany: bool,
+) -> tuple[str, Any]:
+    """Begin a transaction of Nova's where it first writes.
+
+    oslo.db has SQLite begin it before its first read. SQLite then refuses at once, as locked,
+    that it writes after another transaction has been committed; other databases have it wait.
+    """
+    if statement == 'BEGIN':
+        dbapi_connection: Any = connection.connection.dbapi_connection
+        dbapi_connection.isolation_level = ''
+        statement = 'SELECT 1'
+    return statement, parameters
 
 
 class _CellDatabases(nova_fixtures.CellDatabases):  # type: ignore[misc]
@@ -100,6 +121,8 @@ class Cloud(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
                 lambda *arguments: {},
             )
         )
+        sa.event.listen(sa.Engine, 'before_cursor_execute', _begin_late, retval=True)
+        self.addCleanup(sa.event.remove, sa.Engine, 'before_cursor_execute', _begin_late)
         super().setUp()
         # In seconds. Nova's tests end sooner with a hundredth, at which hundreds of idle threads
         # take all of the processor.
@@ -148,7 +171,7 @@ class Cloud(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         path = url.removeprefix('sqlite:///')
         with sqlite3.connect(path) as connection:
             connection.execute('PRAGMA journal_mode=WAL')
-        return url, path
+        return f'{url}?timeout={_SECONDS}', path
 
     def _url(self, name: str) -> str:
         return f'sqlite:///{self.folder}/{name}.sqlite'

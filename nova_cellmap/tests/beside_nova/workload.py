@@ -48,6 +48,9 @@ class Workload(cloud.Cloud):
         print(f'{len(self.last)} servers, {len(audits.runs)} audits: {audits.found()}')
         self.assertEqual([], audits.failures())
         self.assertEqual([], self.disturbances())
+        # What the last of them began too early to see: Nova leaves a mapping as not queued whose
+        # server was deleted while its conductor was building it.
+        self.assertEqual(0, audit(str(self.config_file), '--repair')[0])
         self.check_verdicts()
         self.assertEqual((0, []), audit(str(self.config_file)))
 
