@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from nova_cellmap.context import RequestContext
-    from nova_cellmap.db.api import NovaSchema
+    from nova_cellmap.db.nova_schema import NovaSchema
 
 
 class UpgradeCheck(base.Lister):

@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The function layer: only what is named here queries the mapping database.
 
-Every function takes the request context first, then plain values, and answers
-plain values: rows are dicts keyed by column name. A row of ``instance_mapping`` has
-one key more, ``cell_mapping``: the row of its cell as a dict, or None where it is in
-no cell yet; the rows of one list share the dict of a cell.
+Every function takes the request context first, then plain values, and answers plain values: rows
+are dicts keyed by column name. A row of ``instance_mapping`` has one key more, ``cell_mapping``:
+the row of its cell as a dict, or None where it is in no cell yet; the rows of one list share it.
 
-Lists have one order, that of creation (``id``), and come in pages: *limit* is the
-greatest number of rows (None: all), *marker* the uuid of the last row of the previous
-page. Times are naive UTC with no fraction of a second, as every supported
-database keeps them. uuids are 36 characters, lower case, hyphenated.
+Lists have one order, that of creation (``id``), and come in pages: *limit* is the greatest number
+of rows (None: all), *marker* the uuid of the last row of the previous page. Times are naive UTC
+with no fraction of a second. uuids are 36 characters, lower case, hyphenated.
 
 Any function may raise :exc:`~nova_cellmap.exception.DatabaseUnreachable`,
 :exc:`~nova_cellmap.exception.DatabaseBusy`, :exc:`~nova_cellmap.exception.SchemaMissing`,
-:exc:`~nova_cellmap.exception.InvalidInput` (a value that the database cannot hold)
-and, for what was not foreseen, :exc:`~nova_cellmap.exception.DatabaseError`. Deadlocks
-are tried again, and so are lost connections: always in reads, in writes up to the
-commit, whose outcome nobody knows. Inside an open :func:`reader` or :func:`writer`
-block nothing is tried again: what failed there is the whole block.
+:exc:`~nova_cellmap.exception.InvalidInput` (a value that the database cannot hold) and, for the
+unforeseen, :exc:`~nova_cellmap.exception.DatabaseError`. Deadlocks are tried again, and so are
+lost connections: always in reads, in writes up to the commit, whose outcome nobody knows. Inside
+an open :func:`reader` or :func:`writer` block nothing is tried again: all of the block failed.
 """
 
 from nova_cellmap.db.batch import BulkResult as BulkResult
 from nova_cellmap.db.batch import Turn as Turn
-from nova_cellmap.db.batch import at_once as at_once
 from nova_cellmap.db.batch import concurrent_writers as concurrent_writers
 from nova_cellmap.db.bulk import instance_mapping_create_bulk as instance_mapping_create_bulk
 from nova_cellmap.db.bulk import instance_mapping_destroy_bulk as instance_mapping_destroy_bulk
@@ -72,7 +68,6 @@ from nova_cellmap.db.instance_mapping import (
     instance_mapping_get_by_instance_uuids as instance_mapping_get_by_instance_uuids,
 )
 from nova_cellmap.db.instance_mapping import instance_mapping_update as instance_mapping_update
-from nova_cellmap.db.nova_schema import NovaSchema as NovaSchema
 from nova_cellmap.db.nova_schema import (
     build_request_get_by_instance_uuids as build_request_get_by_instance_uuids,
 )

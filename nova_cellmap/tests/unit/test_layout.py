@@ -29,6 +29,7 @@ _TESTED_IN = {
     'db.error_kinds': 'unit/db/test_errors.py',
     'db.facts': 'functional/upkeep/test_audit.py',
     'db.lease': 'functional/db/caching/test_cache.py',
+    'db.nova_schema': 'functional/cli/test_nova_schema.py',
     'db.outcome': 'functional/db/test_commits.py',
     'db.pages': 'functional/db/test_plans.py',
     'db.progress': 'functional/upkeep/test_mapping.py',
@@ -44,6 +45,7 @@ _TESTED_IN = {
     'upkeep.counts': 'functional/cli/test_stats.py',
     'upkeep.empty_cells': 'functional/upkeep/test_audit.py',
     'upkeep.nova_api': 'functional/upkeep/test_nova_import.py',
+    'upkeep.repairs': 'functional/upkeep/test_in_flight.py',
     'upkeep.streams': 'functional/upkeep/test_audit.py',
 }
 
