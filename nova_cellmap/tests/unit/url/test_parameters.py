@@ -49,7 +49,7 @@ class Parameters(tests_base.TestCase):
 
     def test_files_hosts_and_secrets_are_for_the_operator(self) -> None:
         for driver, name, value in (
-            ('pymysql', 'ssl_key', '/root/key.pem'),
+            ('pymysql', 'ssl_key', '/etc/key.pem'),
             ('mysqldb', 'unix_socket', '/run/mysqld/mysqld.sock'),
             ('psycopg2', 'host', 'elsewhere.example.org'),
             ('psycopg', 'sslpassword', 'x'),
