@@ -10,6 +10,7 @@ from nova_cellmap.tests.beside_nova import apart
 
 _PROGRAM = """
 import nova.conf
+from nova import config as nova_config
 from nova import context as nova_context
 from nova.db.main import api as nova_db
 import nova_cellmap
@@ -25,7 +26,8 @@ from nova_cellmap.objects.base import CellMapObjectSerializer
 from nova_cellmap import nova_cell
 import sqlalchemy as sa
 
-nova.conf.CONF([], project='nova', default_config_files=[])
+# As Nova's services start: they know the options of the libraries that are installed.
+nova_config.parse_args(['nova'], default_config_files=[], configure_db=False, init_rpc=False)
 for group in ('database', 'api_database'):
     nova.conf.CONF.set_override('connection', f'sqlite:///{FOLDER}/novas-{group}', group=group)
 made = conf.new(config_files=[])
