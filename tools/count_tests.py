@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Print how many tests passed on each database in the last runs that stestr recorded.
+"""Print what failed, and how many tests passed on each database, in the last runs of stestr.
 
     python tools/count_tests.py REPOSITORY ...
 
@@ -29,18 +29,20 @@ Counts = Counter[tuple[str, str]]
 
 def main(repositories: list[str]) -> int:
     counts: Counts = Counter()
+    failures: list[str] = []
     for repository in repositories:
-        counts += count(repository)
-    for line in table(counts):
+        tests = read_tests(last_run(repository))
+        counts += count(repository, tests)
+        failures += failed(tests)
+    for line in [*failures, *table(counts)]:
         print(line)
     total = Counter(outcome for _, outcome in counts.elements())
     print(', '.join(f'{total[column]} {column}' for column in COLUMNS))
     return 1 if total['failed'] else 0
 
 
-def count(repository: str) -> Counts:
+def count(repository: str, tests: list[dict[str, Any]]) -> Counts:
     """The outcomes of the last run; a run that never came about is a failure."""
-    tests = read_tests(last_run(repository))
     counts = Counter((database(test['id']), outcome(test['status'])) for test in tests)
     if not counts:
         print(f'{repository}: no test ran', file=sys.stderr)
@@ -75,6 +77,12 @@ def outcome(status: str) -> str:
     if status == 'skip':
         return 'skipped'
     return 'passed' if status in PASSED else 'failed'
+
+
+def failed(tests: list[dict[str, Any]]) -> list[str]:
+    """The tests that failed, a line each: of a long log often only the end is kept."""
+    names = sorted(test['id'] for test in tests if outcome(test['status']) == 'failed')
+    return [f'failed: {name}' for name in names]
 
 
 def table(counts: Counts) -> list[str]:
