@@ -80,12 +80,8 @@ def instance_mapping_get_by_instance_uuid(context: RequestContext, instance_uuid
     cached = _cache(context)
     if cached is None:
         return read(context, instance_uuid)
-    with cached.looking_up([instance_uuid]) as lookup:
-        if instance_uuid not in lookup.rows:
-            row = read(context, instance_uuid)
-            lookup.fill([row])
-            return row
-    return _with_known_cells(context, [columns.columns_of(lookup.rows[instance_uuid])])[0]
+    [row] = cached.find([instance_uuid], lambda _: [read(context, instance_uuid)])
+    return _with_known_cells(context, [columns.columns_of(row)])[0]
 
 
 @writes
@@ -303,15 +299,13 @@ def instance_mapping_get_by_instance_uuids(
     cached = _cache(context)
     if cached is None:
         return _read_page(context, uuids, limit, marker)
+
+    def read_missing(missing: Collection[str]) -> Iterable[Row]:
+        return map(columns.mapping, _read_many(context, missing))
+
     rows: list[Sequence[Any]] = []
     for chunk in columns.chunks(uuids):
-        with cached.looking_up(chunk) as lookup:
-            rows += map(columns.columns_of, lookup.rows.values())
-            missing = [uuid for uuid in chunk if uuid not in lookup.rows]
-            if missing:
-                found = _read_many(context, missing)
-                lookup.fill(map(columns.mapping, found))
-                rows += found
+        rows += map(columns.columns_of, cached.find(chunk, read_missing))
     return _with_known_cells(context, _page_of(rows, limit, marker))
 
 

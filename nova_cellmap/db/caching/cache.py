@@ -18,7 +18,7 @@ The compare-and-swap goes over the connection over which the lease was taken: a 
 was restarted counts from the beginning, and could take an old number for one of its own.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import contextlib
 import functools
 import hashlib
@@ -121,13 +121,26 @@ class Cache:
         self._seconds = min(seconds, _LONGEST)
         self._unsaid = _Unsaid(self)
 
+    def find(
+        self, uuids: Sequence[str], read: Callable[[Sequence[str]], Iterable[Row]]
+    ) -> list[Row]:
+        """The rows of instances, in no order: those that are kept, and what is read of the rest.
+
+        :param read: reads rows from the database, as what is committed when it is called; what
+            a replica that lags answers must not be kept
+        """
+        with self.looking_up(uuids) as lookup:
+            rows = list(lookup.rows.values())
+            missing = [uuid for uuid in uuids if uuid not in lookup.rows]
+            if missing:
+                found = list(read(missing))
+                lookup.fill(found)
+                rows += found
+        return rows
+
     @contextlib.contextmanager
     def looking_up(self, uuids: Iterable[str]) -> Iterator[Lookup]:
-        """A block in which the caller reads those from the database that were not found.
-
-        The database must answer with what is committed when it is asked: a replica that lags
-        does not.
-        """
+        """A block in which those that were not found are read from the database."""
         end = time.monotonic() + self._servers.timeout
         lookup = Lookup(self._prefix, self._seconds, end)
         keys = [key for key in self._keys(uuids) if key not in self._unsaid]
