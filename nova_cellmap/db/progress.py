@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resume points: how far map_instances and import_nova have come."""
 
+from collections.abc import Callable
+import dataclasses
 import functools
+import operator
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
@@ -14,6 +17,7 @@ from nova_cellmap.db.columns import Row
 from nova_cellmap.db.connected import Changing
 from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.resume_files import ResumeFiles
+from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import reads_own
 from nova_cellmap.db.transaction import writes
 
@@ -25,20 +29,21 @@ def map_progress_get(context: Connected, cell_uuid: str) -> Row | None:
     :returns: ``last_instance_id``, the ``id`` in the cell's ``instances`` of the last row that
         was dealt with, and ``conflicts``, how many were met; None where no run was stopped
     """
-    table = context.schema.map_progress
-    if table is None:
-        return _files(context).get('map', cell_uuid)
-    return _get(context, table, 'last_instance_id', {'cell_uuid': cell_uuid})
+    return _MAP.get(context, cell_uuid)
 
 
 @writes
 def map_progress_clear(context: Changing, cell_uuid: str) -> None:
     """Let the next run begin at the cell's first instance."""
-    table = context.schema.map_progress
-    if table is None:
-        context.after.append(functools.partial(_files(context).clear, 'map', cell_uuid))
-    else:
-        _clear(context, table, {'cell_uuid': cell_uuid})
+    _MAP.clear(context, cell_uuid)
+
+
+def note_map(context: Changing, cell_uuid: str, last_instance_id: int, conflicts: int) -> None:
+    """Note how far a cell has been read, and how many more conflicts were met.
+
+    :raises: CellMappingNotFound
+    """
+    _MAP.note(context, cell_uuid, last_instance_id, conflicts)
 
 
 @reads_own
@@ -49,80 +54,89 @@ def import_progress_get(context: Connected, source: str) -> Row | None:
     :returns: ``last_mapping_id``, the ``id`` there of the last row that was dealt with, and
         ``conflicts``, how many were met; None where no import was stopped
     """
-    table = context.schema.import_progress
-    if table is None:
-        return _files(context).get('import', source)
-    return _get(context, table, 'last_mapping_id', {'source': source})
+    return _IMPORT.get(context, source)
 
 
 @writes
 def import_progress_clear(context: Changing, source: str) -> None:
     """Let the next import from a database begin at its first mapping."""
-    table = context.schema.import_progress
-    if table is None:
-        context.after.append(functools.partial(_files(context).clear, 'import', source))
-    else:
-        _clear(context, table, {'source': source})
-
-
-def note_map(context: Changing, cell_uuid: str, last_instance_id: int, conflicts: int) -> None:
-    """Note how far a cell has been read, and how many more conflicts were met.
-
-    :raises: CellMappingNotFound
-    """
-    of, come_to = {'cell_uuid': cell_uuid}, {'last_instance_id': last_instance_id}
-    table = context.schema.map_progress
-    if table is None:
-        cell_mapping.check_exists(context, cell_uuid)
-        note = functools.partial(_files(context).note, 'map', cell_uuid, come_to, conflicts)
-        context.after.append(note)
-    else:
-        _note(context, table, of, come_to, conflicts)
+    _IMPORT.clear(context, source)
 
 
 def note_import(context: Changing, source: str, last_mapping_id: int, conflicts: int) -> None:
-    """The same of another database."""
-    of, come_to = {'source': source}, {'last_mapping_id': last_mapping_id}
-    table = context.schema.import_progress
-    if table is None:
-        note = functools.partial(_files(context).note, 'import', source, come_to, conflicts)
+    """Note how far another database has been read, and how many more conflicts were met."""
+    _IMPORT.note(context, source, last_mapping_id, conflicts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Progress:
+    """The resume points of one command: in their table, or else in files.
+
+    :ivar kind: what the files are named after
+    :ivar table: that of a schema; None where it has none
+    :ivar key: the column of what is read
+    :ivar point: the column of how far
+    """
+
+    kind: str
+    table: Callable[[Schema], sa.Table | None]
+    key: str
+    point: str
+
+    def get(self, context: Connected, of: str) -> Row | None:
+        table = self.table(context.schema)
+        if table is None:
+            return _files(context).get(self.kind, of)
+        query = sa.select(table.c[self.point], table.c.conflicts).where(table.c[self.key] == of)
+        row = context.connection.execute(query).first()
+        return None if row is None else {self.point: row[0], 'conflicts': row[1]}
+
+    def clear(self, context: Changing, of: str) -> None:
+        table = self.table(context.schema)
+        if table is None:
+            context.after.append(functools.partial(_files(context).clear, self.kind, of))
+        else:
+            context.connection.execute(table.delete().where(table.c[self.key] == of))
+
+    def note(self, context: Changing, of: str, point: int, conflicts: int) -> None:
+        table = self.table(context.schema)
+        if table is None:
+            self._note_in_file(context, of, point, conflicts)
+        else:
+            self._note_in_table(context, table, of, point, conflicts)
+
+    def _note_in_file(self, context: Changing, of: str, point: int, conflicts: int) -> None:
+        if self.key == 'cell_uuid':
+            cell_mapping.check_exists(context, of)
+        come_to = {self.point: point}
+        note = functools.partial(_files(context).note, self.kind, of, come_to, conflicts)
         context.after.append(note)
-    else:
-        _note(context, table, of, come_to, conflicts)
+
+    def _note_in_table(
+        self, context: Changing, table: sa.Table, of: str, point: int, conflicts: int
+    ) -> None:
+        is_it = table.c[self.key] == of
+        if not context.proofs:
+            # The conflicts are not to be counted twice.
+            place = sa.and_(is_it, table.c[self.point] == point)
+            transaction.prove(context, outcome.come_to(place))
+        now = columns.now()
+        come_to = {self.point: point, 'conflicts': table.c.conflicts + conflicts}
+        update = table.update().where(is_it).values(**come_to, updated_at=now)
+        if context.connection.execute(update).rowcount:
+            return
+        row = {self.key: of, self.point: point, 'conflicts': conflicts, 'created_at': now}
+        try:
+            with cell_mapping.must_exist(row):
+                context.connection.execute(table.insert().values(row))
+        except db_exc.DBDuplicateEntry as error:
+            # Another run noted its own first batch meanwhile.
+            raise db_exc.RetryRequest(error) from error
 
 
 def _files(context: Connected) -> ResumeFiles:
     return context.runtime.part(ResumeFiles)
 
 
-def _get(context: Connected, table: sa.Table, come_to: str, of: Row) -> Row | None:
-    query = sa.select(table.c[come_to], table.c.conflicts).where(*_equal(table, of))
-    row = context.connection.execute(query).first()
-    return None if row is None else {come_to: row[0], 'conflicts': row[1]}
-
-
-def _clear(context: Changing, table: sa.Table, of: Row) -> None:
-    context.connection.execute(table.delete().where(*_equal(table, of)))
-
-
-def _note(context: Changing, table: sa.Table, of: Row, come_to: Row, conflicts: int) -> None:
-    if not context.proofs:
-        # The conflicts are not to be counted twice.
-        place = sa.and_(*_equal(table, {**of, **come_to}))
-        transaction.prove(context, outcome.come_to(place))
-    now = columns.now()
-    update = table.update().where(*_equal(table, of))
-    update = update.values(**come_to, conflicts=table.c.conflicts + conflicts, updated_at=now)
-    if context.connection.execute(update).rowcount:
-        return
-    insert = table.insert().values(**of, **come_to, conflicts=conflicts, created_at=now)
-    try:
-        with cell_mapping.must_exist(of):
-            context.connection.execute(insert)
-    except db_exc.DBDuplicateEntry as error:
-        # Another run noted its own first batch meanwhile.
-        raise db_exc.RetryRequest(error) from error
-
-
-def _equal(table: sa.Table, values: Row) -> list[sa.ColumnElement[bool]]:
-    return [table.c[name] == value for name, value in values.items()]
+_MAP = _Progress('map', operator.attrgetter('map_progress'), 'cell_uuid', 'last_instance_id')
+_IMPORT = _Progress('import', operator.attrgetter('import_progress'), 'source', 'last_mapping_id')
