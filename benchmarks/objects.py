@@ -85,7 +85,7 @@ def _ways(count: int) -> Ways:
     context = get_admin_context()
     cells = {row['uuid']: row for row in map(_cell_row, range(len(remote.CELLS)))}
     rows = [_row(number, list(cells.values())) for number in range(count)]
-    listed = api.Listed(list(map(api.columns_of, rows)), cells)
+    listed = api.MappingRows(list(map(api.columns_of, rows)), cells)
     mappings = list(_from_listed(context, listed))
     primitives = [mapping.obj_to_primitive() for mapping in mappings]
     return {
@@ -100,7 +100,7 @@ def _ways(count: int) -> Ways:
     }
 
 
-def _from_listed(context: Any, listed: api.Listed) -> Any:
+def _from_listed(context: Any, listed: api.MappingRows) -> Any:
     return InstanceMappingList._from_listed(context, listed)
 
 

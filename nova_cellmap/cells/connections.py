@@ -155,7 +155,7 @@ class _Seen:
 _DOUBTS = 3
 
 
-class Cache(runtime.Part):
+class OpenConnections(runtime.Part):
     """The connections of a runtime."""
 
     def __init__(self, owner: runtime.Runtime) -> None:

@@ -80,8 +80,8 @@ def count_open(context: RequestContext | None = None) -> int:
     return len(_connections(context))
 
 
-def _connections(context: RequestContext | None) -> connections.Cache:
-    return runtime.of(context).part(connections.Cache)
+def _connections(context: RequestContext | None) -> connections.OpenConnections:
+    return runtime.of(context).part(connections.OpenConnections)
 
 
 class _Cell:

@@ -54,7 +54,7 @@ from nova_cellmap.db.facts import cell_of_fact as cell_of_fact
 from nova_cellmap.db.facts import fact as fact
 from nova_cellmap.db.facts import instance_mapping_get_as_stored as instance_mapping_get_as_stored
 from nova_cellmap.db.facts import instance_mapping_scan as instance_mapping_scan
-from nova_cellmap.db.instance_mapping import Listed as Listed
+from nova_cellmap.db.instance_mapping import MappingRows as MappingRows
 from nova_cellmap.db.instance_mapping import instance_mapping_create as instance_mapping_create
 from nova_cellmap.db.instance_mapping import instance_mapping_destroy as instance_mapping_destroy
 from nova_cellmap.db.instance_mapping import instance_mapping_get_all as instance_mapping_get_all

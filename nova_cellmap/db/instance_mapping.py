@@ -196,7 +196,7 @@ def _lookup_with_cell(schema: Schema) -> statements.Query:
 # Lists.
 
 
-class Listed(Sequence[Row]):
+class MappingRows(Sequence[Row]):
     """Mappings, each of which becomes a row when it is asked for.
 
     A list of objects is built on the columns: dicts take longer.
@@ -243,7 +243,7 @@ def instance_mapping_get_all(
     include_queued_for_delete: bool = True,
     limit: int | None = None,
     marker: str | None = None,
-) -> Listed:
+) -> MappingRows:
     """The mappings of a project, of a cell, of a project in a cell, or all.
 
     :param include_queued_for_delete: False leaves out what is queued for delete
@@ -264,7 +264,7 @@ def instance_mapping_get_by_cell_id(
     *,
     limit: int | None = None,
     marker: str | None = None,
-) -> Listed:
+) -> MappingRows:
     """The mappings of the cell with that ``id``; none where there is no such cell.
 
     :raises: MarkerNotFound, where that instance is not in the list
@@ -278,7 +278,7 @@ def instance_mapping_get_by_cell_id(
 @reads
 def _list(
     context: Connected, filters: Mapping[str, Any], limit: int | None, marker: str | None
-) -> Listed:
+) -> MappingRows:
     rows = pages.page(context, context.schema.instance_mapping, filters, limit, marker)
     return _listed(context, rows)
 
@@ -289,7 +289,7 @@ def instance_mapping_get_by_instance_uuids(
     *,
     limit: int | None = None,
     marker: str | None = None,
-) -> Listed:
+) -> MappingRows:
     """The mappings of any number of instances; those without one are left out.
 
     :raises: MarkerNotFound, where that instance is not in the list
@@ -312,7 +312,7 @@ def instance_mapping_get_by_instance_uuids(
 @reads
 def _read_page(
     context: Connected, uuids: Collection[str], limit: int | None, marker: str | None
-) -> Listed:
+) -> MappingRows:
     return _listed(context, _page_of(get_many(context, uuids), limit, marker))
 
 
@@ -352,26 +352,26 @@ def _page_of(
 # Their cells.
 
 
-def _with_known_cells(context: RequestContext, rows: Sequence[Sequence[Any]]) -> Listed:
+def _with_known_cells(context: RequestContext, rows: Sequence[Sequence[Any]]) -> MappingRows:
     """Ask the database for cells only where this process has to."""
     wanted = _cells_of(rows)
     cells = runtime.of(context).part(KnownCells).get(wanted)
     if len(cells) < len(wanted):
         return _with_cells(context, rows)
-    return Listed(rows, cells)
+    return MappingRows(rows, cells)
 
 
 @reads
-def _with_cells(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
+def _with_cells(context: Connected, rows: Sequence[Sequence[Any]]) -> MappingRows:
     return _listed(context, rows)
 
 
-def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
+def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> MappingRows:
     wanted = _cells_of(rows)
     cells = cell_mapping.rows_by_uuid(context, wanted)
     missing = wanted - cells.keys()
     if not missing:
-        return Listed(rows, cells)
+        return MappingRows(rows, cells)
     # Moved and its cell removed since the rows were read: read it again.
     current = []
     for row in rows:
@@ -381,7 +381,7 @@ def _listed(context: Connected, rows: Sequence[Sequence[Any]]) -> Listed:
                 cells[mapping['cell_uuid']] = mapping['cell_mapping']
             row = columns.columns_of(mapping)
         current.append(row)
-    return Listed(current, cells)
+    return MappingRows(current, cells)
 
 
 def _cells_of(rows: Iterable[Sequence[Any]]) -> set[str]:

@@ -277,7 +277,7 @@ class InstanceMappingList(base.CellMapObjectList[InstanceMapping]):
         )
 
     @classmethod
-    def _from_listed(cls, context: RequestContext, listed: db_api.Listed) -> Self:
+    def _from_listed(cls, context: RequestContext, listed: db_api.MappingRows) -> Self:
         cells = {uuid: CellMapping.from_row(context, row) for uuid, row in listed.cells.items()}
         make = InstanceMapping.from_columns
         place = db_api.MAPPING_COLUMNS.index('cell_uuid')

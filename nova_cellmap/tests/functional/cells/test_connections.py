@@ -264,7 +264,7 @@ class Forks(cells_base.InCells):
             self.check(is_refused)
 
     def test_a_lock_that_is_held_during_the_fork_stays_with_the_parent(self) -> None:
-        with self.in_cell(), runtime.default().part(connections.Cache)._lock:
+        with self.in_cell(), runtime.default().part(connections.OpenConnections)._lock:
             self.check(lambda: self.uuids(self.child_cell()) == set())
 
     def test_a_block_that_the_child_leaves_closes_nothing(self) -> None:

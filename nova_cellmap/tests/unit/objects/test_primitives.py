@@ -302,7 +302,7 @@ class Rows(tests_base.TestCase):
         mapping['cell_uuid'] = cell['uuid'] if is_mapped else None
         mapping['cell_mapping'] = cell if is_mapped else None
         columns = api.columns_of(mapping)
-        listed = api.Listed([columns, columns], {cell['uuid']: cell})
+        listed = api.MappingRows([columns, columns], {cell['uuid']: cell})
         call = objects.InstanceMappingList._from_listed
         context = RequestContext()
         found = call(context, listed)
