@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking at instances one by one, in the mapping and in every cell."""
+
+from collections.abc import Mapping, Sequence
+
+from nova_cellmap import exception
+from nova_cellmap.cells.rows import Instance
+from nova_cellmap.cells.rows import InvalidRow
+from nova_cellmap.context import RequestContext
+from nova_cellmap.db import api as db_api
+from nova_cellmap.upkeep.case import Case
+from nova_cellmap.upkeep.case import Kind
+from nova_cellmap.upkeep.readers import Readers
+
+# By instance and cell.
+_Rows = dict[str, dict[str, Instance]]
+_InvalidRows = dict[str, dict[str, list[InvalidRow]]]
+
+# How often a mapping that others change meanwhile is looked at; then it is in good hands.
+_ATTEMPTS = 3
+
+
+class Judge:
+    """Tells what is wrong with instances."""
+
+    def __init__(self, context: RequestContext, readers: Readers) -> None:
+        self._context = context
+        self._readers = readers
+
+    def cases(self, uuids: Sequence[str]) -> list[Case]:
+        """What differs of each of these instances; nothing where all is well."""
+        cases = self._judge(uuids)
+        orphaned = [case.uuid for case in cases if case.has(Kind.ORPHANED)]
+        if not orphaned:
+            return cases
+        # Another cell may have come meanwhile. And a move may hide an instance in one cell
+        # before it shows it in the other: both were read, but not at one moment.
+        self._readers.look_again()
+        cases = [case for case in cases if not case.has(Kind.ORPHANED)]
+        return cases + self._judge(orphaned)
+
+    def _judge(self, uuids: Sequence[str]) -> list[Case]:
+        cases: list[Case] = []
+        for _ in range(_ATTEMPTS):
+            if not uuids:
+                break
+            # The cells are read between two looks at the mapping. Where it did not change, what
+            # it says held while each of the cells was read.
+            before = self._mapped(uuids)
+            rows, invalid = self._rows(uuids)
+            building = self._building(uuids, before)
+            after = self._mapped(uuids)
+            steady = [uuid for uuid in uuids if before.get(uuid) == after.get(uuid)]
+            _take_ownerless(rows, invalid, [uuid for uuid in steady if uuid in after])
+            cases += [
+                Case(
+                    uuid,
+                    mapping=after.get(uuid),
+                    rows=rows.get(uuid, {}),
+                    unread=self._readers.errors.keys(),
+                    identity=self._readers.identity,
+                    invalid=invalid.get(uuid, {}),
+                    is_building=uuid in building,
+                )
+                for uuid in steady
+            ]
+            uuids = [uuid for uuid in uuids if before.get(uuid) != after.get(uuid)]
+        return [case for case in cases if case.problems or case.is_in_flight]
+
+    def _mapped(self, uuids: Sequence[str]) -> dict[str, db_api.Row]:
+        rows: Sequence[db_api.Row]
+        try:
+            rows = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
+        except exception.DatabaseError as error:
+            # Not its kinds, of a database that cannot be asked.
+            if type(error) is not exception.DatabaseError:
+                raise
+            rows = db_api.instance_mapping_get_as_stored(self._context, uuids)
+        return {row['instance_uuid']: row for row in rows}
+
+    def _building(self, uuids: Sequence[str], mapped: Mapping[str, db_api.Row]) -> set[str]:
+        """Those that Nova is building, of the instances that are mapped to no cell.
+
+        Nova maps one before it removes its build request.
+        """
+        nowhere = [uuid for uuid in uuids if uuid not in mapped or not mapped[uuid]['cell_uuid']]
+        if not nowhere:
+            return set()
+        return db_api.build_request_get_by_instance_uuids(self._context, nowhere)
+
+    def _rows(self, uuids: Sequence[str]) -> tuple[_Rows, _InvalidRows]:
+        """By instance, the rows that are not hidden, by cell; and those that are invalid."""
+        rows: _Rows = {}
+        invalid: _InvalidRows = {}
+        for cell_uuid, found in self._readers.rows_of(uuids):
+            for row in found:
+                if isinstance(row, InvalidRow):
+                    invalid.setdefault(str(row.uuid), {}).setdefault(cell_uuid, []).append(row)
+                elif not row.hidden:
+                    rows.setdefault(row.uuid, {})[cell_uuid] = row
+        return rows, invalid
+
+
+def _take_ownerless(rows: _Rows, invalid: _InvalidRows, mapped: Sequence[str]) -> None:
+    """Take rows that only lack a project for what else they say: the mapping has a project."""
+    for uuid in mapped:
+        each = [
+            (cell, row.instance) for cell, some in invalid.get(uuid, {}).items() for row in some
+        ]
+        found = {cell: instance for cell, instance in each if instance is not None}
+        if found and len(found) == len(each):
+            rows.setdefault(uuid, {}).update(found)
+            del invalid[uuid]
