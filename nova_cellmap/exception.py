@@ -71,7 +71,10 @@ class CellMappingExists(CellMapError):
 class CellNameNotUnique(InvalidInput):
     """Nova's own schema lets several cells have one name."""
 
-    msg_fmt = 'Several cells have the name {name}: {cells}. Say which by its uuid.'
+    msg_fmt = (
+        'Several cells have the name {name}: {cells}. Say which by its uuid, or give all but one '
+        'another name: update_cell --cell_uuid UUID --name NAME.'
+    )
 
 
 class CellMappingInUse(CellMapError):

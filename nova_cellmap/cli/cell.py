@@ -3,6 +3,7 @@
 
 import argparse
 from collections.abc import Iterable
+import json
 from typing import Any
 
 from nova_cellmap import exception
@@ -24,7 +25,8 @@ def add_cell(parser: argparse.ArgumentParser, required: bool = True, verb: str =
     )
 
 
-def _add_urls(parser: argparse.ArgumentParser, database: str, queue: str) -> None:
+def add_urls(parser: argparse.ArgumentParser, database: str, queue: str) -> None:
+    """The options for the two URLs of a cell, with these helps."""
     _add_database(parser, database)
     urls.add(parser, '--transport-url', '--transport_url', dest='transport_url', help=queue)
 
@@ -34,7 +36,7 @@ def _add_database(parser: argparse.ArgumentParser, help: str) -> None:
     urls.add(parser, *names, dest='database_connection', help=help)
 
 
-def _given_urls(parsed_args: argparse.Namespace) -> dict[str, str | None]:
+def given_urls(parsed_args: argparse.Namespace) -> dict[str, str | None]:
     """The URLs, by field, None where one was not given."""
     options = {'database_connection': '--database_connection', 'transport_url': '--transport-url'}
     if parsed_args.database_connection_file == parsed_args.transport_url_file == '-':
@@ -65,7 +67,7 @@ class CreateCell(base.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument('--name', metavar='NAME', help='The name of the cell; must be unique.')
-        _add_urls(
+        add_urls(
             parser,
             "The SQLAlchemy URL of the cell's database; [database] connection by default.",
             "The URL of the cell's message queue; [DEFAULT] transport_url by default. "
@@ -83,7 +85,7 @@ class CreateCell(base.Command):
             self.context,
             self.conf,
             name=parsed_args.name,
-            **_given_urls(parsed_args),
+            **given_urls(parsed_args),
             disabled=parsed_args.disabled,
         )
         self.answer(cell.uuid)
@@ -141,7 +143,7 @@ class UpdateCell(base.Command):
         parser = super().get_parser(prog_name)
         add_cell(parser)
         parser.add_argument('--name', metavar='NAME', help='The new name; must be unique.')
-        _add_urls(
+        add_urls(
             parser,
             "The new SQLAlchemy URL of the cell's database.",
             "The new URL of the cell's message queue.",
@@ -159,7 +161,7 @@ class UpdateCell(base.Command):
 
         if parsed_args.enable and parsed_args.disable:
             raise base.CommandError('Give either --enable or --disable, not both.', 4)
-        given = {'name': parsed_args.name, **_given_urls(parsed_args)}
+        given = {'name': parsed_args.name, **given_urls(parsed_args)}
         changes: dict[str, Any] = {
             field: value for field, value in given.items() if value is not None
         }
@@ -240,12 +242,18 @@ class DeleteCell(base.Command):
 
 
 class MapCell0(base.Command):
-    """Add cell0, where the instances are that could not be scheduled."""
+    """Add cell0, where the instances are that could not be scheduled.
+
+    Where it is mapped already nothing is changed; with --ensure its database is.
+    """
 
     examples = (
         'nova-cellmap-manage cell_v2 map_cell0',
         'nova-cellmap-manage cell_v2 map_cell0 \\',
         '    --database_connection mysql+pymysql://nova:secret@db/nova_cell0',
+        '# for deployment tools, which want to know whether anything was changed:',
+        'nova-cellmap-manage cell_v2 map_cell0 --ensure \\',
+        '    --database_connection-file /etc/nova-cellmap/cell0-database',
     )
     exit_statuses = {
         0: 'success, also where it is mapped already',
@@ -261,11 +269,34 @@ class MapCell0(base.Command):
             "The SQLAlchemy URL of cell0's database; by default [database] connection "
             "with _cell0 after the database's name.",
         )
+        parser.add_argument(
+            '--ensure',
+            action='store_true',
+            help='Have a cell0 that is mapped already be as it is given here, and print what was '
+            'changed as JSON, like ensure_cell --name cell0.',
+        )
+        parser.add_argument(
+            '--check',
+            action='store_true',
+            help='Write nothing; print what --ensure would.',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
+        from nova_cellmap.upkeep import declaration
         from nova_cellmap.upkeep import registration
 
         connection = urls.given(parsed_args, 'database_connection', '--database_connection')
-        cell, is_new = registration.map_cell0(self.context, self.conf, connection)
+        context = self.context
+        if parsed_args.ensure or parsed_args.check:
+            outcome = declaration.ensure_cell(
+                context,
+                self.conf,
+                registration.CELL0_NAME,
+                database_connection=connection,
+                check=parsed_args.check,
+            )
+            self.answer(json.dumps(outcome.as_dict()))
+            return
+        cell, is_new = registration.map_cell0(context, self.conf, connection)
         self.say(f'Mapped {cell.identity}.' if is_new else f'{cell.identity} is mapped already.')

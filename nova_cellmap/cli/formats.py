@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a command prints, in the formats that are not exact by themselves."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from nova_cellmap.text import escaped
 
@@ -13,15 +14,33 @@ _RUN_BY_SHELLS = re.compile(r'([\\$`])')
 _FORMULA = re.compile('[=+@\uff1d\uff0b\uff0d\uff20-]')
 
 
+class Nested(NamedTuple):
+    """A value that has parts: as it is where a format knows parts, as JSON where it does not.
+
+    ``lines`` are what a person reads in a table.
+    """
+
+    value: Any
+    lines: Sequence[str]
+
+
 def shown(row: Iterable[Any], format_: str) -> list[Any]:
     """A row as it is printed: exact in json and yaml, which have escapes of their own."""
+    return [_shown(value, format_) for value in row]
+
+
+def _shown(value: Any, format_: str) -> Any:
     show = _SHOWN.get(format_)
+    if isinstance(value, Nested):
+        if show is None:
+            return value.value
+        if format_ == 'table':
+            return '\n'.join(map(escaped, value.lines))
+        value = json.dumps(value.value)
     # SQLite keeps anything in a column of text.
-    row = [
-        value.decode('utf-8', 'backslashreplace') if isinstance(value, bytes) else value
-        for value in row
-    ]
-    return [show(value) if show and isinstance(value, str) else value for value in row]
+    if isinstance(value, bytes):
+        value = value.decode('utf-8', 'backslashreplace')
+    return show(value) if show and isinstance(value, str) else value
 
 
 def _csv(text: str) -> str:

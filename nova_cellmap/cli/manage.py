@@ -9,6 +9,7 @@ COMMANDS = {
     'db sync': 'nova_cellmap.cli.db:Sync',
     'db version': 'nova_cellmap.cli.db:Version',
     'cell_v2 create_cell': 'nova_cellmap.cli.cell:CreateCell',
+    'cell_v2 ensure_cell': 'nova_cellmap.cli.declaration:EnsureCell',
     'cell_v2 list_cells': 'nova_cellmap.cli.cell:ListCells',
     'cell_v2 update_cell': 'nova_cellmap.cli.cell:UpdateCell',
     'cell_v2 delete_cell': 'nova_cellmap.cli.cell:DeleteCell',

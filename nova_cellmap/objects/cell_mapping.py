@@ -123,8 +123,7 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
         if 'uuid' not in self:
             self.uuid = uuidutils.generate_uuid()
         self._require('create', ('transport_url', 'database_connection'))
-        values = self._changes_for('create', _WRITABLE)
-        check_urls(values, self.runtime)
+        values = self.changes('create')
         self._refresh(
             self.from_row(self.obj_context, db_api.cell_mapping_create(self.obj_context, values))
         )
@@ -137,14 +136,23 @@ class CellMapping(base.TimestampedObject, base.CellMapObject):
             where a cell may not have a new URL as it is
         """
         self._require('save', ('uuid',))
-        values = self._changes_for('save', _WRITABLE)
-        check_urls(values, self.runtime)
+        values = self.changes('save')
         values.pop('uuid', None)
         if values:
             row = db_api.cell_mapping_update(self.obj_context, self.uuid, values)
         else:
             row = db_api.cell_mapping_get_by_uuid(self.obj_context, self.uuid)
         self._refresh(self.from_row(self.obj_context, row))
+
+    def changes(self, action: str) -> dict[str, Any]:
+        """The fields that were changed, with their values, which were looked at.
+
+        :param action: what is to be done with them, for messages
+        :raises: InvalidInput, InvalidURL, where one of them cannot be stored
+        """
+        values = self._changes_for(action, _WRITABLE)
+        check_urls(values, self.runtime)
+        return values
 
     @base.remotable
     def destroy(self) -> None:

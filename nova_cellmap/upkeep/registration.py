@@ -24,6 +24,8 @@ from nova_cellmap.upkeep import empty_cells
 
 LOG = logging.getLogger(__name__)
 
+CELL0_NAME = 'cell0'
+
 # How many mappings delete_cell removes at a time.
 _BATCH = 1000
 
@@ -52,6 +54,28 @@ def create_cell(
 
     :raises: InvalidURL; CellMappingExists where its name or one of its URLs is taken
     """
+    cell = new_cell(
+        context,
+        conf,
+        name=name,
+        database_connection=database_connection,
+        transport_url=transport_url,
+        disabled=disabled,
+    )
+    cell.create()
+    return cell
+
+
+def new_cell(
+    context: RequestContext,
+    conf: cfg.ConfigOpts,
+    *,
+    name: str | None,
+    database_connection: str | None = None,
+    transport_url: str | None = None,
+    disabled: bool = False,
+) -> CellMapping:
+    """A cell that can be added, and is not yet; as :func:`create_cell`."""
     database_connection = database_connection or conf.database.connection
     transport_url = transport_url or base_conf.transport_url(conf)
     if not database_connection:
@@ -65,9 +89,7 @@ def create_cell(
     urls = {'database_connection': database_connection, 'transport_url': transport_url}
     _check_urls(context, conf, urls)
     with _values_checked():
-        cell = CellMapping(context, name=name, disabled=disabled, **urls)
-    cell.create()
-    return cell
+        return CellMapping(context, name=name, disabled=disabled, **urls)
 
 
 def update_cell(
@@ -78,6 +100,15 @@ def update_cell(
     :raises: InvalidURL; CellMappingExists where the name or a URL is another cell's;
         Cell0CannotBeDisabled
     """
+    change_cell(context, conf, cell, changes)
+    cell.save()
+    return cell
+
+
+def change_cell(
+    context: RequestContext, conf: cfg.ConfigOpts, cell: CellMapping, changes: dict[str, Any]
+) -> None:
+    """Set fields of a cell that can be saved, and is not yet; as :func:`update_cell`."""
     if changes.get('disabled') and cell.is_cell0():
         raise exception.Cell0CannotBeDisabled()
     urls = {field: text for field, text in changes.items() if field in _URLS}
@@ -85,8 +116,6 @@ def update_cell(
     with _values_checked():
         for field, value in differences(context, cell, changes).items():
             setattr(cell, field, value)
-    cell.save()
-    return cell
 
 
 def differences(
@@ -113,16 +142,24 @@ def map_cell0(
     """
     with contextlib.suppress(exception.CellMappingNotFound):
         return CellMapping.get_by_uuid(context, CellMapping.CELL0_UUID), False
-    cell = CellMapping(
-        context,
-        uuid=CellMapping.CELL0_UUID,
-        name='cell0',
-        transport_url='none:///',
-        database_connection=database_connection or _default_cell0_connection(conf),
-    )
-    _check_urls(context, conf, {'database_connection': cell.database_connection})
+    cell = new_cell0(context, conf, database_connection)
     cell.create()
     return cell, True
+
+
+def new_cell0(
+    context: RequestContext,
+    conf: cfg.ConfigOpts,
+    database_connection: str | None = None,
+    transport_url: str | None = None,
+) -> CellMapping:
+    """cell0 as it can be added, and is not yet; as :func:`map_cell0`."""
+    urls = {
+        'transport_url': transport_url or 'none:///',
+        'database_connection': database_connection or _default_cell0_connection(conf),
+    }
+    _check_urls(context, conf, urls)
+    return CellMapping(context, uuid=CellMapping.CELL0_UUID, name=CELL0_NAME, **urls)
 
 
 def delete_cell(

@@ -55,7 +55,7 @@ class Files(_Case):
                     found += 1
                     for option in action.option_strings:
                         self.assertLessEqual({f'{option}-file', f'{option}-env'}, names, words)
-        self.assertEqual(6, found)
+        self.assertEqual(8, found)
 
     def test_create_cell(self) -> None:
         for ending in ('', '\n', '\r\n', ' \n\n'):

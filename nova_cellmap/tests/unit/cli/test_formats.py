@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The texts of others in tables, for spreadsheets and for shells."""
 
+import json
 import subprocess
 
 import hypothesis
@@ -37,6 +38,14 @@ class Formats(base.TestCase):
         for format_ in (*_LINES, 'json'):
             self.assertEqual('ab', self.one(b'ab', format_))
         self.assertEqual('a\\xff', self.one(b'a\xff', 'json'))
+
+    def test_a_value_with_parts(self) -> None:
+        nested = formats.Nested({'a': ['x\x1b', None]}, ['a: x\x1b', 'a: none'])
+        for format_ in ('json', 'yaml'):
+            self.assertEqual(nested.value, self.one(nested, format_))
+        self.assertEqual('a: x\\x1b\na: none', self.one(nested, 'table'))
+        for format_ in ('value', 'csv'):
+            self.assertEqual(nested.value, json.loads(str(self.one(nested, format_))))
 
     def test_a_spreadsheet_gets_no_formula(self) -> None:
         plain = ('=cmd', '+1', '-1', '@x', '＝x', '＋1', '－1', '＠x')
