@@ -50,7 +50,7 @@ class _Case(cells_base.TestCase):
         rows = self.execute(self.cell_table.select().order_by(self.cell_table.c.id))
         return [dict(row._mapping) for row in rows]
 
-    def row(self, uuid: str | None) -> dict[str, Any]:
+    def row(self, uuid: str | None) -> Any:
         [row] = [each for each in self.stored() if each['uuid'] == uuid]
         return row
 
