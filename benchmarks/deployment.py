@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cloud's cells, with a mapping of them by Nova and one by us.
 
-Both sides read the same cell databases; each has a mapping database of its own, made by its own
-commands, and nothing but the databases' addresses in its configuration.
+Both sides read the same cell databases. Each has a mapping database of its own, made by its own
+commands, or both have Nova's, one after the other; and nothing but the databases' addresses in
+its configuration.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +19,7 @@ import sqlalchemy as sa
 from benchmarks import common
 from nova_cellmap import nova_cell
 
+OWN, NOVAS = 'own', 'nova'
 _CELL0 = 'cell0'
 _CELL0_UUID = '00000000-0000-0000-0000-000000000000'
 
@@ -27,7 +29,7 @@ class Side:
     """Nova or us: how to run it, and where its mapping is.
 
     ``tables`` are those that mapping fills, first that of the instances. ``cells`` has the uuid
-    of each cell by its name.
+    of each cell by its name, ``last_mapped`` what the last run mapped.
     """
 
     environment: common.Environment
@@ -37,6 +39,7 @@ class Side:
     url: sa.URL
     tables: tuple[str, ...]
     cells: dict[str, str] = dataclasses.field(default_factory=dict)
+    last_mapped: set[tuple[str, str, str]] = dataclasses.field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.engine = sa.create_engine(
@@ -91,8 +94,12 @@ def on_sqlite(
     *,
     real: Path | None = None,
     sizes: Mapping[str, int] | None = None,
+    schema: str = OWN,
 ) -> Iterator[Deployment]:
-    """Cells in SQLite files: copies of a *real* deployment's, or made with those *sizes*."""
+    """Cells in SQLite files: copies of a *real* deployment's, or made with those *sizes*.
+
+    :param schema: whose tables our mapping is in
+    """
     urls = {}
     if real is not None:
         for file in sorted(real.glob('cell*.sqlite')):
@@ -106,15 +113,22 @@ def on_sqlite(
         for seed, (name, size) in enumerate((sizes or {}).items()):
             urls[name] = _sqlite_url(Path(shutil.copyfile(empty, folder / f'{name}.sqlite')))
             _fill(urls[name], size, seed)
-    mapping_urls = [_sqlite_url(folder / f'{name}.sqlite') for name in ('nova_api', 'ours')]
-    yield _deploy(folder, nova, urls, *mapping_urls)
+    nova_url, our_url = (_sqlite_url(folder / f'{name}.sqlite') for name in ('nova_api', 'ours'))
+    yield _deploy(folder, nova, urls, nova_url, our_url, schema)
 
 
 @contextlib.contextmanager
 def on_mariadb(
-    folder: Path, nova: common.Environment, server: sa.URL, sizes: Mapping[str, int]
+    folder: Path,
+    nova: common.Environment,
+    server: sa.URL,
+    sizes: Mapping[str, int],
+    schema: str = OWN,
 ) -> Iterator[Deployment]:
-    """Cells in databases of their own on a server, which are dropped at the end."""
+    """Cells in databases of their own on a server, which are dropped at the end.
+
+    :param schema: whose tables our mapping is in
+    """
     if 'PyMySQL' not in nova.versions:
         raise common.Failure(f'{nova.name}: PyMySQL is not installed in its environment')
     prefix = f'bench_{uuid.uuid4().hex[:8]}'
@@ -127,7 +141,7 @@ def on_mariadb(
             _make_cell(folder, nova, urls[name])
             _fill(urls[name], size, seed)
         cells = {name: urls[name] for name in sizes}
-        yield _deploy(folder, nova, cells, urls['nova_api'], urls['ours'])
+        yield _deploy(folder, nova, cells, urls['nova_api'], urls['ours'], schema)
 
 
 @contextlib.contextmanager
@@ -201,34 +215,48 @@ def _deploy(
     cells: Mapping[str, sa.URL],
     nova_url: sa.URL,
     our_url: sa.URL,
+    schema: str,
 ) -> Deployment:
-    theirs = Side(
+    theirs = _their_side(folder, nova, nova_url, next(iter(cells.values())))
+    common.run(theirs.command('api_db', 'sync'))
+    # Nova prints the new cell's uuid only where it is to.
+    theirs.cells |= {
+        name: _add_cell(theirs, name, url, '--verbose') for name, url in cells.items()
+    }
+    if schema == NOVAS:
+        ours = _our_side(folder, nova_url, theirs.tables)
+        ours.cells |= theirs.cells
+    else:
+        ours = _our_side(folder, our_url, ('instance_mapping', 'map_progress'))
+        common.run(ours.command('db', 'sync'))
+        ours.cells |= {name: _add_cell(ours, name, url) for name, url in cells.items()}
+    return Deployment(theirs, ours, {name: _count(url) for name, url in cells.items()})
+
+
+def _their_side(folder: Path, nova: common.Environment, url: sa.URL, cell: sa.URL) -> Side:
+    return Side(
         environment=nova,
         program='nova-manage',
         worker='nova_worker.py',
         # Nova asks [database] what dialect all cells speak.
         config=write_config(
             folder / 'nova.conf',
-            {'api_database': nova_url, 'database': next(iter(cells.values()))},
+            {'api_database': url, 'database': cell},
         ),
-        url=nova_url,
+        url=url,
         tables=('instance_mappings',),
     )
-    ours = Side(
+
+
+def _our_side(folder: Path, url: sa.URL, tables: tuple[str, ...]) -> Side:
+    return Side(
         environment=common.our_environment(),
         program='nova-cellmap-manage',
         worker='our_worker.py',
-        config=write_config(folder / 'nova-cellmap.conf', {'api_database': our_url}),
-        url=our_url,
-        tables=('instance_mapping', 'map_progress'),
+        config=write_config(folder / 'nova-cellmap.conf', {'api_database': url}),
+        url=url,
+        tables=tables,
     )
-    common.run(theirs.command('api_db', 'sync'))
-    common.run(ours.command('db', 'sync'))
-    for name, url in cells.items():
-        # Nova prints the new cell's uuid only then.
-        theirs.cells[name] = _add_cell(theirs, name, url, '--verbose')
-        ours.cells[name] = _add_cell(ours, name, url)
-    return Deployment(theirs, ours, {name: _count(url) for name, url in cells.items()})
 
 
 def _add_cell(side: Side, name: str, url: sa.URL, *options: str) -> str:
