@@ -41,7 +41,7 @@ def repeat(
     :raises: what callers catch
     """
     begun = time.monotonic()
-    left: Iterator[float] = iter(()) if is_last else pauses(owner)
+    left: Iterator[float] | None = iter(()) if is_last else None
     is_again = False
     while True:
         try:
@@ -49,6 +49,8 @@ def repeat(
         except errors.DRIVER as error:
             uncertain = doubt()
             longest = owner.part(Engines).call_timeout
+            if left is None:
+                left = pauses(owner)
             may_pass = uncertain is not None or errors.kind_of(error) in PASSING
             pause = next(left, None) if may_pass else None
             if pause is None or time.monotonic() - begun + pause > longest:

@@ -52,7 +52,7 @@ def _create(context: Changing, row: Row) -> Row:
     uuid = row['instance_uuid']
     table = context.schema.instance_mapping
     try:
-        number = statements.insert(context, _insert(context.schema), row)
+        number = context.insert(_insert(context.schema), row)
     except errors.DRIVER as error:
         kind = errors.kind_of(error)
         if kind is errors.Kind.DUPLICATE:
@@ -149,7 +149,7 @@ def read(context: Connected, instance_uuid: str) -> Row:
 
 
 def _get_with_known_cell(context: Connected, instance_uuid: str) -> Row:
-    rows = statements.tuples(context, _lookup(context.schema), {'uuid': instance_uuid})
+    rows = context.tuples(_lookup(context.schema), {'uuid': instance_uuid})
     if not rows:
         raise exception.InstanceMappingNotFound(uuid=instance_uuid)
     return _listed(context, rows)[0]

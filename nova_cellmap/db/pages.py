@@ -32,13 +32,13 @@ def page(
     values = dict(filters)
     if marker is not None:
         marked = _marker_query(context.schema, table, *filters)
-        found = statements.tuples(context, marked, {**filters, 'marker': marker})
+        found = context.tuples(marked, {**filters, 'marker': marker})
         if not found:
             raise exception.MarkerNotFound(marker=marker)
         [(values['last_id'],)] = found
     if limit is not None:
         values['limit'] = limit
-    return statements.tuples(context, page_query(context.schema, table, *values), values)
+    return context.tuples(page_query(context.schema, table, *values), values)
 
 
 def check_limit(limit: int | None) -> None:

@@ -19,7 +19,6 @@ from nova_cellmap.db import errors
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
 from nova_cellmap.db.connected import Changing
-from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.schemas.schema import Schema
 
 _T = TypeVar('_T')
@@ -46,18 +45,6 @@ def of_schema(make: Callable[[Schema, *_Ts], _T]) -> Callable[[Schema, *_Ts], _T
         return found
 
     return made
-
-
-def tuples(
-    context: Connected, query: 'Query', values: Mapping[str, Any]
-) -> Sequence[Sequence[Any]]:
-    """What a query finds: through the driver, but in a transaction."""
-    return context.tuples(query, values)
-
-
-def insert(context: Changing, query: 'Insert', values: Mapping[str, Any]) -> int:
-    """Insert a row; answer its key."""
-    return context.insert(query, values)
 
 
 def delete(
