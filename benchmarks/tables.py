@@ -14,14 +14,18 @@ _PAGES = {'page_first': paths.PAGE, 'page_last': paths.PAGE}
 
 
 def write_paths(report: Mapping[str, Any], folder: Path) -> None:
-    """``paths.csv``, what each path takes on each database, and ``goals.csv``."""
-    rows = []
+    """``paths.csv``: what each path takes on each database; ``novas.csv``; ``goals.csv``."""
+    rows, on_novas = [], []
     for name, result in report['results'].items():
         for path in paths.PATHS:
             sides = result['samples'].get(path.name)
             if not sides:
                 continue
             ours, nova, raw = (sides.get(side) for side in (paths.OURS, paths.NOVA, paths.RAW))
+            beside = sides.get(paths.BESIDE)
+            if beside:
+                values = (*map(_microseconds, (beside, nova, ours)), _ratio(nova, beside, '.1f'))
+                on_novas.append((paths.titled(name), path.title, *values))
             rows.append(
                 (
                     paths.titled(name),
@@ -41,6 +45,15 @@ def write_paths(report: Mapping[str, Any], folder: Path) -> None:
         "times the driver's time",
     )
     _write(folder / 'paths.csv', header, rows)
+    novas_header = (
+        '',
+        "microseconds a mapping, on Nova's tables",
+        common.OURS,
+        common.NOVA,
+        f'{common.OURS} on tables of its own',
+        'times as fast as Nova',
+    )
+    _write(folder / 'novas.csv', novas_header, on_novas)
     goals = (
         (
             paths.titled(goal['database']),

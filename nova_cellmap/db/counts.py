@@ -24,7 +24,11 @@ def instance_mapping_get_counts(
         ``'user': {'instances': n}``
     """
     mappings = context.schema.instance_mapping
-    theirs = [mappings.c.project_id == project_id, columns.not_queued_for_delete(context.schema)]
+    theirs = [
+        mappings.c.project_id == project_id,
+        columns.not_queued_for_delete(context.schema),
+        *context.schema.is_mapping_of(project_id),
+    ]
     counts = {'project': {'instances': _count(context, *theirs)}}
     if user_id is not None:
         users = _count(context, context.schema.mapping_column('user_id') == user_id, *theirs)
@@ -49,6 +53,7 @@ def _count_users(context: Connected, uuids: Collection[str], user_id: str) -> in
             mappings.c.instance_uuid.in_(chunk),
             context.schema.mapping_column('user_id') == user_id,
             columns.not_queued_for_delete(context.schema),
+            *context.schema.is_mapping,
         )
         for chunk in columns.chunks(uuids)
     )
@@ -81,7 +86,5 @@ def instance_mapping_count_by_cell_and_project(
 
 
 def _count(context: Connected, *where: sa.ColumnElement[bool]) -> int:
-    schema = context.schema
-    counted = sa.select(sa.func.count()).select_from(schema.instance_mapping)
-    query = counted.where(*where, *schema.is_mapping)
-    return context.connection.execute(query).scalar_one()
+    counted = sa.select(sa.func.count()).select_from(context.schema.instance_mapping)
+    return context.connection.execute(counted.where(*where)).scalar_one()

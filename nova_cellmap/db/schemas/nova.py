@@ -55,11 +55,8 @@ def make(dialect: sa.Dialect, columns: Mapping[str, Collection[str]]) -> Schema:
         inserted_mapping=_mappings(sa.MetaData(), columns, text, sa.Integer()),
         host_mapping=sa.table('host_mappings', sa.column('cell_id', sa.Integer)),
         build_request=sa.table('build_requests', sa.column('instance_uuid', sa.String)),
-        is_mapping=(
-            mappings.c.project_id != _constant(MARKER),
-            mappings.c.project_id != _constant(NOBODY),
-            mappings.c.instance_uuid != _constant(NOBODY),
-        ),
+        marker_projects=(MARKER, NOBODY),
+        marker_instances=(NOBODY,),
         lacks=_lacking(cells, own.cell_mapping) | _lacking(mappings, own.instance_mapping),
     )
 
@@ -99,10 +96,6 @@ def _table(
         if each.name in columns[name]:
             table.append_column(each)
     return table
-
-
-def _constant(text: str) -> sa.ColumnElement[str]:
-    return sa.literal_column(f"'{text}'", sa.String)
 
 
 def _lacking(table: sa.Table, like: sa.Table) -> frozenset[str]:
