@@ -136,7 +136,9 @@ class TestCase(tests_base.TestCase):
         copies = sa.create_engine(replica.url, poolclass=sa.NullPool)
         with copies.begin() as connection:
             for table in self.cell_table.metadata.sorted_tables:
-                rows = [dict(row._mapping) for row in self.execute(table.select())]
+                # By their keys: Nova's table calls the column of a cell's uuid by another name.
+                keys = table.c.keys()
+                rows = [dict(zip(keys, row, strict=True)) for row in self.execute(table.select())]
                 if rows:
                     connection.execute(table.insert(), rows)
         return replica

@@ -32,7 +32,7 @@ class NovaApiSqlite(cells_base.TestCase):
         self.assertNotIn('sekret', logged.output[before:])
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Logging(base.TestCase):
     def setUp(self) -> None:
         super().setUp()

@@ -32,7 +32,7 @@ class _Case(base.TestCase):
         self.assertTrue(engine.of().has_replica)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class Own(_Case):
     def test_a_changed_cell_is_known_by_who_changed_it(self) -> None:
         uuid = self.mapping.instance_uuid
