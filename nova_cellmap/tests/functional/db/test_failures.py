@@ -16,15 +16,11 @@ from nova_cellmap import runtime
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
-from nova_cellmap.db import migration
 from nova_cellmap.db import transaction
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import fixtures as our_fixtures
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
-
-_mappings = own.instance_mapping
 
 
 class _Case(base.TestCase):
@@ -83,6 +79,19 @@ class _Silent(_Case):
                 self.assertLessEqual(len(lines), 2, lines)
                 proxy.cut()
 
+
+class SilentMariadb(_Silent):
+    kind = 'mariadb'
+
+
+class SilentPostgresql(_Silent):
+    kind = 'postgresql'
+
+
+del _Silent
+
+
+class _Busy(_Case):
     def test_a_pool_without_a_free_connection(self) -> None:
         self.use(max_pool_size=1, max_overflow=0, pool_timeout=1, call_timeout=1)
         with api.writer(self.context):
@@ -98,9 +107,10 @@ class _Silent(_Case):
         self.use(read_timeout=2, call_timeout=2)
         beside = sa.create_engine(self.database.url)
         self.addCleanup(beside.dispose)
-        where = _mappings.c.instance_uuid == uuid
+        table = self.mapping_table
+        query = sa.select(table.c.id).where(table.c.instance_uuid == uuid).with_for_update()
         with beside.begin() as connection:
-            connection.execute(_mappings.select().where(where).with_for_update())
+            connection.execute(query)
             self.assertRaises(
                 exception.DatabaseBusy,
                 api.instance_mapping_update,
@@ -125,14 +135,29 @@ class _Silent(_Case):
     sleep: str
 
 
-class SilentMariadb(_Silent):
+class BusyMariadb(_Busy):
     kind = 'mariadb'
     sleep = 'SELECT COUNT(*) FROM seq_1_to_1000000000 WHERE SHA2(seq, 256) = 1'
 
 
-class SilentPostgresql(_Silent):
+class BusyPostgresql(_Busy):
     kind = 'postgresql'
     sleep = 'SELECT pg_sleep(30)'
+
+
+class BusyNovaMariadb(BusyMariadb):
+    schema = 'nova'
+
+
+class BusyNovaPostgresql(BusyPostgresql):
+    schema = 'nova'
+
+
+del _Busy
+
+
+class ReadOnlyPostgresql(_Case):
+    kind = 'postgresql'
 
     def test_a_server_that_takes_no_writes_is_left(self) -> None:
         name = sa.make_url(self.database.url).database
@@ -152,7 +177,8 @@ class SilentPostgresql(_Silent):
         self.make_mapping()
 
 
-del _Silent
+class ReadOnlyNovaPostgresql(ReadOnlyPostgresql):
+    schema = 'nova'
 
 
 class _Wrong(_Case):
@@ -224,8 +250,8 @@ del _Wrong
 class FullSqlite(base.TestCase):
     def test_a_database_that_is_full(self) -> None:
         # One that no other test has left free pages in.
-        database = self.useFixture(our_fixtures.Database('sqlite'))
-        migration.db_sync(engine=database.engine())
+        database = self.useFixture(our_fixtures.Database('sqlite', schema=self.schema))
+        database.make_schema()
         nova_cellmap.configure(database.conf())
         self.make_mapping()
         runtime.default().close()
@@ -243,6 +269,10 @@ class FullSqlite(base.TestCase):
         self.assertEqual(1, len(api.instance_mapping_get_all(self.context)))
 
 
+class FullNovaSqlite(FullSqlite):
+    schema = 'nova'
+
+
 class BehindPostgresql(_Case):
     """After a restore a sequence may give ids that are taken."""
 
@@ -254,11 +284,12 @@ class BehindPostgresql(_Case):
         values = {'instance_uuid': base.new_uuid(), 'project_id': 'p'}
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
         cell = {'uuid': base.new_uuid(), **urls}
+        mappings, cells = self.mapping_table.name, self.cell_table.name
         for table, create in (
-            ('instance_mapping', lambda: api.instance_mapping_create(self.context, values)),
-            ('instance_mapping', lambda: api.instance_mapping_create_bulk(self.context, [values])),
-            ('cell_mapping', lambda: api.cell_mapping_create(self.context, cell)),
-            ('cell_mapping', lambda: api.cell_mapping_create_bulk(self.context, [cell])),
+            (mappings, lambda: api.instance_mapping_create(self.context, values)),
+            (mappings, lambda: api.instance_mapping_create_bulk(self.context, [values])),
+            (cells, lambda: api.cell_mapping_create(self.context, cell)),
+            (cells, lambda: api.cell_mapping_create_bulk(self.context, [cell])),
         ):
             taken = f'(SELECT min(id) FROM {table})'
             self.execute(
@@ -266,6 +297,10 @@ class BehindPostgresql(_Case):
             )
             error = self.assertRaises(exception.DatabaseError, create)
             self.assertIn(f'a new row of {table} an id that is taken', str(error))
+
+
+class BehindNovaPostgresql(BehindPostgresql):
+    schema = 'nova'
 
 
 class SecretsPostgresql(_Case):
@@ -278,8 +313,9 @@ class SecretsPostgresql(_Case):
             'transport_url': 'rabbit://nova:wOrD1@mq/',
             'database_connection': 'mysql+pymysql://nova:wOrD2@db/nova',
         }
-        self.execute(sa.text("ALTER TABLE cell_mapping ADD CONSTRAINT odd CHECK (name != 'odd')"))
-        self.addCleanup(self.execute, sa.text('ALTER TABLE cell_mapping DROP CONSTRAINT odd'))
+        change = f'ALTER TABLE {self.cell_table.name}'
+        self.execute(sa.text(f"{change} ADD CONSTRAINT odd CHECK (name != 'odd')"))
+        self.addCleanup(self.execute, sa.text(f'{change} DROP CONSTRAINT odd'))
         values = {'uuid': base.new_uuid(), 'name': 'odd', **urls}
 
         def block() -> None:
@@ -291,3 +327,7 @@ class SecretsPostgresql(_Case):
             told = ''.join(traceback.format_exception(error))
             self.assertIn('violates check constraint', told)
             self.assertNotIn('wOrD', told)
+
+
+class SecretsNovaPostgresql(SecretsPostgresql):
+    schema = 'nova'

@@ -28,7 +28,7 @@ _LIMIT = 30
 _SECONDS = {'connect_timeout': 1, 'read_timeout': 1, 'call_timeout': 3, 'db_max_retries': 2}
 
 
-class _Silent(base.TestCase):
+class _Case(base.TestCase):
     """A server that says nothing, from some point on."""
 
     def setUp(self) -> None:
@@ -44,6 +44,24 @@ class _Silent(base.TestCase):
         uuid = self.mapping.instance_uuid
         return InstanceMapping.get_by_instance_uuid(self.context, uuid)
 
+    def assert_ends(self, name: str, call: Callable[[], Any]) -> None:
+        outcomes: list[Any] = []
+
+        def run() -> None:
+            try:
+                outcomes.append(call())
+            except Exception as error:
+                outcomes.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(_LIMIT)
+        self.assertFalse(thread.is_alive(), f'{name} hangs')
+        [outcome] = outcomes
+        self.assertIsInstance(outcome, exception.DatabaseUnreachable, f'{name}: {outcome!r}')
+
+
+class _Silent(_Case):
     def in_blocks(self) -> None:
         with api.writer(self.context):
             self.look_up()
@@ -65,22 +83,6 @@ class _Silent(base.TestCase):
             prepare()
             self.assert_ends(name, call)
 
-    def assert_ends(self, name: str, call: Callable[[], Any]) -> None:
-        outcomes: list[Any] = []
-
-        def run() -> None:
-            try:
-                outcomes.append(call())
-            except Exception as error:
-                outcomes.append(error)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(_LIMIT)
-        self.assertFalse(thread.is_alive(), f'{name} hangs')
-        [outcome] = outcomes
-        self.assertIsInstance(outcome, exception.DatabaseUnreachable, f'{name}: {outcome!r}')
-
     def test_before_it_is_connected_to(self) -> None:
         self.proxy.mode = Mode.HOLE
         self.assert_all_end(runtime.default().close)
@@ -96,9 +98,24 @@ class _Silent(base.TestCase):
 
         self.assert_all_end(fall_silent)
 
+
+class SilentMariadb(_Silent):
+    kind = 'mariadb'
+
+
+class SilentPostgresql(_Silent):
+    kind = 'postgresql'
+
+
+del _Silent
+
+
+class _Connecting(_Case):
+    # Bytes: its greeting, and the beginning of what is said next.
+    answers: tuple[int, ...] = (1, 60, 130, 400)
+
     def test_while_a_connection_is_made(self) -> None:
-        # Its greeting, and the beginning of what is said next.
-        for answered in (1, 60, 130, 400):
+        for answered in self.answers:
             runtime.default().close()
             self.proxy.hole_after = answered
             self.assert_ends(f'{answered} bytes', self.look_up)
@@ -111,15 +128,30 @@ class _Silent(base.TestCase):
         self.assertEqual(self.mapping.id, self.look_up().id)
 
 
-class SilentMariadb(_Silent):
+class ConnectingMariadb(_Connecting):
     kind = 'mariadb'
 
 
-class SilentPostgresql(_Silent):
+class ConnectingPostgresql(_Connecting):
     kind = 'postgresql'
 
 
-del _Silent
+class _ConnectingNova(_Connecting):
+    """Of Nova's tables more is asked: which they are, and which columns they have."""
+
+    schema = 'nova'
+    answers = (700, 1500)
+
+
+class ConnectingNovaMariadb(_ConnectingNova):
+    kind = 'mariadb'
+
+
+class ConnectingNovaPostgresql(_ConnectingNova):
+    kind = 'postgresql'
+
+
+del _Connecting, _ConnectingNova
 
 
 class Urls(tests_base.TestCase):
