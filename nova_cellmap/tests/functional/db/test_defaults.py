@@ -25,12 +25,13 @@ class _InDatabase(tests_base.TestCase):
 
     kind = ''
     created_with = ''
+    schema = 'own'
 
     def setUp(self) -> None:
         super().setUp()
-        made = fixtures.Database(self.kind, created_with=self.created_with)
+        made = fixtures.Database(self.kind, created_with=self.created_with, schema=self.schema)
         self.database = self.useFixture(made)
-        migration.db_sync(engine=self.database.engine())
+        self.database.make_schema()
         nova_cellmap.configure(self.database.conf())
         self.context = nova_cellmap.context.RequestContext()
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
@@ -38,7 +39,8 @@ class _InDatabase(tests_base.TestCase):
         self.cell.create()
 
     def test_nothing_of_the_schema_is_missing(self) -> None:
-        self.assertEqual([], schema_check.missing())
+        if self.schema == 'own':
+            self.assertEqual([], schema_check.missing())
 
     def mapping(self, name: str) -> InstanceMapping:
         return InstanceMapping(
@@ -60,6 +62,17 @@ class _InDatabase(tests_base.TestCase):
             expected = {each.instance_uuid for each in bulk + singles if each.project_id == name}
             self.assertEqual(expected, {each.instance_uuid for each in found}, name)
             self.assertEqual({name}, {each.user_id for each in found})
+
+    def assert_refused(self, name: str, said: str) -> None:
+        """Alone, and with one that can be kept."""
+        for names in ((name,), ('beside', name)):
+            mappings = [self.mapping(each) for each in names]
+            self.assertRaises(
+                exception.InvalidInput, InstanceMappingList.create_bulk, self.context, mappings
+            )
+        error: Exception = self.assertRaises(exception.InvalidInput, self.mapping(name).create)
+        self.assertIn(said, str(error))
+        self.assertEqual([], list(InstanceMappingList.get_by_project_id(self.context, 'beside')))
 
 
 class Latin1Mariadb(_InDatabase):
@@ -89,6 +102,38 @@ class Utf8Mb3Mariadb(_InDatabase):
         self.assert_kept()
 
 
+# What Nova's tables on MariaDB have: those of three bytes.
+_OF_THREE_BYTES = tuple(name for name in samples.NAMES if max(name) <= '\uffff')
+
+
+class NovaMariadb(_InDatabase):
+    kind = 'mariadb'
+    schema = 'nova'
+
+    def test_what_the_encoding_has_is_kept_and_the_rest_refused(self) -> None:
+        self.assert_kept(_OF_THREE_BYTES)
+        for name in set(samples.NAMES) - set(_OF_THREE_BYTES):
+            self.assert_refused(name, 'project_id')
+
+
+class NovaConvertedMariadb(_InDatabase):
+    """Tables that an operator has converted."""
+
+    kind = 'mariadb'
+    schema = 'nova'
+
+    def test_any_text_is_kept(self) -> None:
+        for collation in ('utf8mb4_general_ci', 'utf8mb4_bin', 'utf8mb4_unicode_520_nopad_ci'):
+            with db_engine.of().writer.begin() as connection:
+                connection.exec_driver_sql('DELETE FROM instance_mappings')
+                for table in ('instance_mappings', 'cell_mappings'):
+                    connection.exec_driver_sql(
+                        f'ALTER TABLE {table} ROW_FORMAT = DYNAMIC,'
+                        f' CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}'
+                    )
+            self.assert_kept()
+
+
 class UrlMariadb(_InDatabase):
     """URLs that name another character set, as Nova's own do."""
 
@@ -100,9 +145,17 @@ class UrlMariadb(_InDatabase):
             other = url.update_query_dict({'charset': charset})
             conf = self.database.conf(connection=other.render_as_string(hide_password=False))
             nova_cellmap.configure(conf)
-            self.assert_kept(('日本', '😀'))
-            with db_engine.of().writer.begin() as connection:
-                connection.exec_driver_sql('DELETE FROM instance_mapping')
+            self.assert_kept(self.names)
+            mappings = InstanceMappingList.get_by_cell_uuid(self.context, self.cell.uuid)
+            uuids = [mapping.instance_uuid for mapping in mappings]
+            InstanceMappingList.destroy_bulk(self.context, uuids)
+
+    names: tuple[str, ...] = ('日本', '😀')
+
+
+class UrlNovaMariadb(UrlMariadb):
+    schema = 'nova'
+    names = ('日本', 'é')
 
 
 class CommandMariadb(_InDatabase):
@@ -133,26 +186,43 @@ class TranslatedPostgresql(_InDatabase):
         RAISE EXCEPTION USING MESSAGE = 'das geht nicht', ERRCODE = TG_ARGV[0],
             CONSTRAINT = TG_ARGV[1], TABLE = TG_TABLE_NAME, DETAIL = 'Der Schlüssel (x)=(y)';
         END $$;
-        CREATE TRIGGER refuse_name BEFORE INSERT ON cell_mapping
-            EXECUTE FUNCTION refuse('23505', 'uniq_cell_mapping0name');
-        CREATE TRIGGER refuse_instance BEFORE INSERT ON instance_mapping
-            EXECUTE FUNCTION refuse('23505', 'uniq_instance_mapping0instance_uuid');
-        CREATE TRIGGER refuse_cell BEFORE UPDATE ON instance_mapping
-            EXECUTE FUNCTION refuse('23503', 'instance_mapping_cell_uuid_fkey');
+        CREATE TRIGGER refuse_cell BEFORE INSERT ON {cells}
+            EXECUTE FUNCTION refuse('23505', 'uniq_{cells}0{unique}');
+        CREATE TRIGGER refuse_instance BEFORE INSERT ON {mappings}
+            EXECUTE FUNCTION refuse('23505', 'uniq_{mappings}0instance_uuid');
+        CREATE TRIGGER refuse_cell BEFORE UPDATE ON {mappings}
+            EXECUTE FUNCTION refuse('23503', '{mappings}_{reference}_fkey');
     """
+    names = {
+        'cells': 'cell_mapping',
+        'mappings': 'instance_mapping',
+        'unique': 'name',
+        'reference': 'cell_uuid',
+    }
 
     def test_what_exists_and_what_does_not(self) -> None:
         mapping = self.mapping('a')
         mapping.create()
         with db_engine.of().writer.begin() as connection:
-            connection.exec_driver_sql(self.trigger)
+            connection.exec_driver_sql(self.trigger.format(**self.names))
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
-        other = CellMapping(self.context, name='andere', **urls)
+        other = CellMapping(self.context, uuid=str(uuid.uuid4()), name='andere', **urls)
         error: Exception = self.assertRaises(exception.CellMappingExists, other.create)
-        self.assertIn('name andere', str(error))
+        taken = self.names['unique']
+        self.assertIn(f'{taken} {getattr(other, taken)}', str(error))
         self.assertRaises(exception.InstanceMappingExists, self.mapping('a').create)
         mapping.project_id = 'b'
         self.assertRaises(exception.CellMappingNotFound, mapping.save)
+
+
+class TranslatedNovaPostgresql(TranslatedPostgresql):
+    schema = 'nova'
+    names = {
+        'cells': 'cell_mappings',
+        'mappings': 'instance_mappings',
+        'unique': 'uuid',
+        'reference': 'cell_id',
+    }
 
 
 class OtherPostgresql(_InDatabase):
@@ -173,21 +243,21 @@ class OtherPostgresql(_InDatabase):
         self.assert_kept()
 
 
+class OtherNovaPostgresql(OtherPostgresql):
+    schema = 'nova'
+
+
 class Latin1Postgresql(_InDatabase):
     kind = 'postgresql'
     created_with = "ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
 
     def test_what_the_encoding_has_is_kept_and_the_rest_refused(self) -> None:
         self.assert_kept(('é', 'À', 'a', 'a ', 'A'))
-        for create in (self.create_one, self.create_some):
-            error = self.assertRaises(exception.InvalidInput, create, '日本')
-            self.assertIn('LATIN1', str(error))
+        self.assert_refused('日本', 'LATIN1')
 
-    def create_one(self, name: str) -> None:
-        self.mapping(name).create()
 
-    def create_some(self, name: str) -> None:
-        InstanceMappingList.create_bulk(self.context, [self.mapping('é'), self.mapping(name)])
+class Latin1NovaPostgresql(Latin1Postgresql):
+    schema = 'nova'
 
 
 del _InDatabase
@@ -229,6 +299,9 @@ class Sessions(base.TestCase):
             row = self.one(f'SELECT {query}')
             self.assertEqual(('UTF8', 'UTC', 'read committed', 'off'), row)
 
+
+@base.on_both_schemas
+class Large(base.TestCase):
     def test_more_than_a_server_takes_at_once(self) -> None:
         cell = self.make_cell()
         # With 1 MB, as on this server: four such documents.
