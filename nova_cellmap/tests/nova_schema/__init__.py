@@ -11,6 +11,7 @@ that 26 notes. ``old.sql`` has the tables of a release before alembic and before
 from collections.abc import Iterator
 import pathlib
 import re
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -62,6 +63,27 @@ def dump(engine: sa.Engine) -> str:
     with engine.connect() as connection:
         statements = [*of_kind(connection), *_revision(connection)]
     return ''.join(f'{statement};\n' for statement in statements)
+
+
+class Besides(NamedTuple):
+    """All of a database besides the rows of ``cell_mappings`` and ``instance_mappings``."""
+
+    schema: str
+    rows: dict[str, list[tuple[Any, ...]]]
+
+
+def besides(engine: sa.Engine) -> Besides:
+    """What nova_cellmap leaves as it is."""
+    rows = {}
+    with engine.connect() as connection:
+        names = set(sa.inspect(connection).get_table_names()) - {
+            'cell_mappings',
+            'instance_mappings',
+        }
+        for name in sorted(names):
+            found = connection.execute(sa.text(f'SELECT * FROM {name}'))
+            rows[name] = [tuple(row) for row in found]
+    return Besides(dump(engine), rows)
 
 
 def _kind(engine: sa.Engine) -> str:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import warnings
 
 import fixtures
+import sqlalchemy as sa
 
 from nova_cellmap.cli import manage
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures as test_fixtures
+from nova_cellmap.tests import nova_schema
 from nova_cellmap.tests.functional.cells import base as cells_base
 
 # The password in every URL of these tests; no program ever prints it.
@@ -116,12 +118,30 @@ class TestCase(CommandTestCase, cells_base.TestCase):
         self.configure()
 
     def configure(self, **groups: Mapping[str, Any]) -> None:
+        path = self.database.state_path
         ours: dict[str, Mapping[str, Any]] = {
+            'DEFAULT': {} if path is None else {'state_path': path},
             'api_database': {'connection': self.database.url},
             'cells': {'more_url_parameters': ','.join(test_fixtures.MORE_URL_PARAMETERS)},
         }
-        cells = {**ours['cells'], **groups.get('cells', {})}
-        super().configure(**{**ours, **groups, 'cells': cells})
+        shared = {
+            group: {**ours[group], **groups.get(group, {})} for group in ('DEFAULT', 'cells')
+        }
+        super().configure(**{**ours, **groups, **shared})
+
+    def call(self, *argv: str, main: Callable[[list[str]], int] = manage.main) -> Outcome:
+        """Call a program. Of Nova's database it may change the two tables, and nothing else."""
+        # Servers take longer for it: there a test of its own looks.
+        if self.schema != 'nova' or self.kind != 'sqlite':
+            return super().call(*argv, main=main)
+        before = self.nova_besides()
+        outcome = super().call(*argv, main=main)
+        self.assertEqual(before, self.nova_besides())
+        return outcome
+
+    def nova_besides(self) -> nova_schema.Besides:
+        engine = test_fixtures.engine(self.database.url, poolclass=sa.NullPool)
+        return nova_schema.besides(engine)
 
 
 def _stream(errors: str) -> io.TextIOWrapper:

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 
 from nova_cellmap import nova_cell
 from nova_cellmap.cli import status
+from nova_cellmap.db import resume_files
 from nova_cellmap.tests.functional import base as functional_base
+from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
 
 
@@ -68,6 +70,50 @@ class NovaSchema(base.TestCase):
         self.assertIn('1 in flight', self.assert_succeeds(*command).err)
         self.assertEqual(1, json.loads(summary.read_text())['in_flight'])
         self.assertEqual({uuid: None}, self.mapped())
+
+    def test_a_resume_point_is_a_file_in_the_state_path(self) -> None:
+        nova_cell.fill(self.nova, 3)
+        command = 'cell_v2', 'map_instances', '--cell', 'cell1', '--max-count', '2'
+        folder = self.folder / resume_files.FOLDER
+        self.assert_ends(1, self.call(*command))
+        self.assertEqual(1, len(list(folder.iterdir())))
+        self.assert_succeeds(*command)
+        self.assertEqual([], list(folder.iterdir()))
+
+    def test_all_besides_the_two_tables_stays_as_it_is(self) -> None:
+        uuid, *others = (nova_cell.add(self.nova) for _ in range(4))
+        self.make_mapping(instance_uuid=others[0])
+        self.make_mapping(cell_uuid=self.cell.uuid)
+        for statement in (
+            "INSERT INTO host_mappings (host, cell_id) SELECT 'h', id FROM cell_mappings",
+            "INSERT INTO build_requests (instance_uuid, project_id) VALUES ('i', 'p')",
+            "INSERT INTO request_specs (instance_uuid, spec) VALUES ('i', '{}')",
+        ):
+            self.execute(sa.text(statement))
+        before = self.nova_besides()
+        urls = '--database_connection', 'none:///', '--transport-url', 'none:///'
+        for expected, command in (
+            (0, ('map_cell0', '--database_connection', cells_base.url_of(self.new_nova()))),
+            (0, ('create_cell', '--name', 'new', *urls)),
+            (0, ('update_cell', '--cell', 'new', '--disable')),
+            (0, ('list_cells',)),
+            (0, ('delete_cell', '--cell', 'new')),
+            (1, ('map_instances', '--cell', 'cell1', '--max-count', '1')),
+            (0, ('map_instances', '--cell', 'cell1', '--reset')),
+            (0, ('verify_instance', '--uuid', uuid)),
+            (0, ('show_instance', uuid)),
+            (0, ('list_instances', '--cell', 'cell1')),
+            (0, ('stats',)),
+            (1, ('audit',)),
+            (0, ('audit', '--repair', '--purge')),
+            (2, ('delete_cell', '--cell', 'cell1')),
+        ):
+            self.assert_ends(expected, self.call('cell_v2', *command))
+        self.assert_fails(1, 'db', 'sync')
+        self.assert_succeeds('db', 'version')
+        self.assert_ends(0, self.call('upgrade', 'check', main=status.main))
+        self.assertEqual(before, self.nova_besides())
+        self.assertEqual(dict.fromkeys([uuid, *others], self.cell.uuid), self.mapped())
 
     def test_the_upgrade_check_looks_at_them(self) -> None:
         outcome = self.call('upgrade', 'check', '-f', 'json', main=status.main)
