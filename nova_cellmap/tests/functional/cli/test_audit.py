@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from nova_cellmap import nova_cell
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -62,7 +61,7 @@ class _Case(base.TestCase):
         return list(rows)
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class Audit(_Case):
     def test_0_where_the_mapping_is_true(self) -> None:
         self.add()
@@ -131,8 +130,8 @@ class Audit(_Case):
         self.assertLessEqual(mapped, {row['instance_uuid'] for row in rows})
         for uuid in list(mapped)[:2]:
             self.execute(
-                own.instance_mapping.update()
-                .where(own.instance_mapping.c.instance_uuid == uuid)
+                self.mapping_table.update()
+                .where(self.mapping_table.c.instance_uuid == uuid)
                 .values(queued_for_delete=True)
             )
         self.audit(1, '--purge')
@@ -218,7 +217,7 @@ class OutputSqlite(_Case):
         self.assertIn('nosuch', self.assert_fails(66, *self.command, '--cell', 'nosuch'))
 
     def test_without_a_cell(self) -> None:
-        self.execute(own.cell_mapping.delete())
+        self.execute(self.cell_table.delete())
         self.assertEqual([], self.audit(0))
 
 

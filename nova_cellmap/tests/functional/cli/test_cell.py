@@ -10,7 +10,6 @@ import sqlalchemy as sa
 import yaml
 
 from nova_cellmap import nova_cell
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -26,12 +25,12 @@ _COLUMNS = ['name', 'uuid', 'transport_url', 'database_connection', 'disabled']
 class _Case(base.TestCase):
     def row(self, cell_uuid: str) -> Any:
         """The cell as it is stored."""
-        table = own.cell_mapping
+        table = self.cell_table
         [row] = self.execute(table.select().where(table.c.uuid == cell_uuid))
         return row
 
     def uuids(self) -> list[str]:
-        return [row.uuid for row in self.execute(sa.select(own.cell_mapping.c.uuid))]
+        return [row.uuid for row in self.execute(sa.select(self.cell_table.c.uuid))]
 
     def base_urls(self) -> None:
         """Have the options name the URLs that templates are filled from."""
@@ -41,7 +40,7 @@ class _Case(base.TestCase):
         )
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class CreateCell(_Case):
     command = ('cell_v2', 'create_cell')
     urls = ('--database_connection', _DATABASE, '--transport-url', _QUEUE)
@@ -150,7 +149,7 @@ class ListCells(_Case):
         self.assertIn('nosuch', self.assert_ends(64, outcome).err)
 
     def test_no_cells(self) -> None:
-        self.execute(own.cell_mapping.delete())
+        self.execute(self.cell_table.delete())
         self.assertEqual([], self.listed('-f', 'json').json)
         self.listed()
 
@@ -160,7 +159,11 @@ class ListCells(_Case):
         self.assertEqual(3, len(self.listed('-f', 'json').json))
 
 
-@functional_base.on_each_database
+class ListCellsNova(ListCells):
+    schema = 'nova'
+
+
+@functional_base.on_both_schemas
 class UpdateCell(_Case):
     command = ('cell_v2', 'update_cell')
 
@@ -239,10 +242,10 @@ class UpdateCell(_Case):
     def make_cell0(self) -> None:
         values = {'uuid': CellMapping.CELL0_UUID, 'name': 'cell0'}
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
-        self.execute(own.cell_mapping.insert().values({**values, **urls}))
+        self.execute(self.cell_table.insert().values({**values, **urls}))
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class DeleteCell(_Case):
     command = ('cell_v2', 'delete_cell', '--cell_uuid')
 
@@ -324,3 +327,7 @@ class MapCell0(_Case):
         self.make_cell(name='cell0', database_connection=_DATABASE)
         for url in (_DATABASE, 'none:///'):
             self.assert_fails(2, *self.command, '--database_connection', url)
+
+
+class MapCell0Nova(MapCell0):
+    schema = 'nova'

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from nova_cellmap import nova_cell
-from nova_cellmap.db.schemas import own
+from nova_cellmap.db import api
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
@@ -25,7 +25,7 @@ class _Case(base.TestCase):
         return path
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class MapInstances(_Case):
     command = ('cell_v2', 'map_instances', '--cell_uuid')
 
@@ -97,7 +97,7 @@ class MapInstances(_Case):
         self.assertEqual({}, self.mapped())
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class MapInstancesBesideReplica(_Case):
     """A replica that has the mappings, and a resume point, of a moment ago."""
 
@@ -119,17 +119,17 @@ class MapInstancesBesideReplica(_Case):
 
     def test_reset_begins_again(self) -> None:
         self.use_replica()
-        self.execute(own.instance_mapping.delete())
+        self.execute(self.mapping_table.delete())
         self.assert_all_are_mapped('--reset')
 
     def test_what_others_have_mapped_and_removed_meanwhile(self) -> None:
         self.use_replica()
-        self.execute(own.map_progress.delete())
-        self.execute(own.instance_mapping.delete())
+        api.map_progress_clear(self.context, self.cell.uuid)
+        self.execute(self.mapping_table.delete())
         self.assert_all_are_mapped()
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class VerifyInstance(_Case):
     command = ('cell_v2', 'verify_instance', '--uuid')
 
@@ -170,7 +170,7 @@ class VerifyInstance(_Case):
             self.assert_succeeds(*self.command, spelling)
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class ShowInstance(_Case):
     command = ('cell_v2', 'show_instance')
 
@@ -218,7 +218,7 @@ class ShowInstance(_Case):
         self.assertFalse(path.exists())
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class ListInstances(_Case):
     command = ('cell_v2', 'list_instances')
 

@@ -9,7 +9,6 @@ import warnings
 import fixtures
 
 from nova_cellmap.cli import plot
-from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cli import base
@@ -18,7 +17,7 @@ from nova_cellmap.upkeep import counts
 _BEGINNINGS = {'.png': b'\x89PNG', '.svg': b'<?xml', '.pdf': b'%PDF'}
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class Stats(base.TestCase):
     command = ('cell_v2', 'stats')
 
@@ -59,7 +58,7 @@ class Stats(base.TestCase):
         self.assertEqual(expected, self.rows('--by', 'project'))
 
     def test_null_is_not_queued_for_delete(self) -> None:
-        self.execute(own.instance_mapping.update().values(queued_for_delete=None))
+        self.execute(self.mapping_table.update().values(queued_for_delete=None))
         self.assertEqual([0, 0, 0], [row['queued_for_delete'] for row in self.stats()])
         self.assertEqual([3, 2, 1], [row['live'] for row in self.stats()])
 
@@ -68,7 +67,7 @@ class Stats(base.TestCase):
         self.assertEqual(('empty', 0, 0), self.rows()[-1][:1] + self.rows()[-1][2:4])
 
     def test_an_empty_cloud(self) -> None:
-        self.execute(own.instance_mapping.delete())
+        self.execute(self.mapping_table.delete())
         self.assertEqual([0, 0, 0], [row['mappings'] for row in self.stats()])
         self.assertEqual([], self.stats('--by', 'project'))
 
@@ -107,7 +106,7 @@ class Stats(base.TestCase):
             self.assertTrue(path.read_bytes().startswith(beginning), suffix)
 
     def test_a_picture_of_an_empty_cloud(self) -> None:
-        self.execute(own.instance_mapping.delete())
+        self.execute(self.mapping_table.delete())
         path = self.folder / 'cloud.png'
         self.assertEqual('', self.assert_succeeds('-q', *self.command, '--plot', str(path)).err)
         self.assertTrue(path.exists())
@@ -134,7 +133,7 @@ class Stats(base.TestCase):
         self.assertEqual(3, len(self.stats()))
 
 
-@functional_base.on_each_database
+@functional_base.on_both_schemas
 class Counts(functional_base.TestCase):
     def test_each_mapping_is_counted_once(self) -> None:
         cells = [self.make_cell().uuid, self.make_cell().uuid, None]

@@ -6,7 +6,6 @@ import time
 
 from nova_cellmap.cli import status
 from nova_cellmap.db import engine as db_engine
-from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base as functional_base
@@ -15,8 +14,7 @@ from nova_cellmap.tests.functional.cells import servers
 from nova_cellmap.tests.functional.cli import base
 
 
-@functional_base.on_each_database
-class UpgradeCheck(base.TestCase):
+class _Case(base.TestCase):
     def check(self, expected_status: int) -> dict[str, tuple[str, str]]:
         """The result and the details of each check."""
         outcome = self.call('upgrade', 'check', '-f', 'json', main=status.main)
@@ -27,6 +25,9 @@ class UpgradeCheck(base.TestCase):
         url = cells_base.url_of(self.new_nova())
         self.assert_succeeds('cell_v2', 'map_cell0', '--database_connection', url)
 
+
+@functional_base.on_both_schemas
+class UpgradeCheck(_Case):
     def test_0_where_all_is_in_place(self) -> None:
         self.map_cell0()
         self.assertEqual({'success'}, {result for result, _ in self.check(0).values()})
@@ -74,9 +75,12 @@ class UpgradeCheck(base.TestCase):
     def test_a_cell0_without_a_database_is_a_failure(self) -> None:
         urls = dict.fromkeys(('transport_url', 'database_connection'), 'none:///')
         row = {'uuid': CellMapping.CELL0_UUID, 'name': 'cell0', **urls}
-        self.execute(own.cell_mapping.insert().values(row))
+        self.execute(self.cell_table.insert().values(row))
         self.assertEqual('failure', self.check(2)['cell cell0 is reachable'][0])
 
+
+@functional_base.on_each_database
+class OwnSchema(_Case):
     def test_2_where_the_schema_is_missing_or_old(self) -> None:
         database = self.useFixture(fixtures.Database(self.kind))
         self.configure(api_database={'connection': database.url})
