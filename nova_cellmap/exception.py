@@ -132,6 +132,13 @@ class DatabaseBusy(DatabaseError):
     msg_fmt = 'The mapping database stayed locked by other writers. Try again.'
 
 
+class DatabaseRightMissing(DatabaseError):
+    msg_fmt = (
+        'The user of the mapping database lacks a right: {reason}. '
+        'Nothing was changed: give it to the user that is in [api_database] connection.'
+    )
+
+
 class DatabaseFull(DatabaseError):
     msg_fmt = 'The mapping database has no space left ({reason}). Nothing was changed: make room.'
 

@@ -21,6 +21,8 @@ class Kind(enum.Enum):
     SLOW = 'slow'
     # The server takes no writes at present: another one may.
     READ_ONLY = 'read only'
+    # The user lacks a right.
+    DENIED = 'denied'
     # There is no space.
     FULL = 'full'
     # A table or a column is missing.
@@ -55,6 +57,30 @@ def is_database_error(error: BaseException) -> bool:
 def is_named(error: BaseException, *names: str) -> bool:
     """Whether it is of a class of PEP 249, of whichever driver."""
     return any(each.__name__ in names for each in type(error).__mro__)
+
+
+def right_of(error: BaseException, statement: str | None) -> str:
+    """Which right a statement takes that was denied; '' where the error says it, or is another."""
+    if kind_of(error) is not Kind.DENIED:
+        return ''
+    if hasattr(error, 'sqlite_errorcode'):
+        return 'neither the file nor its folder may be read only'
+    if not isinstance(_code(error), str) or not statement:
+        return ''
+    verb = statement.split(maxsplit=1)[0].upper()
+    if verb == 'SELECT' and 'FOR UPDATE' in statement:
+        verb = 'UPDATE'
+    takes = _POSTGRESQL_RIGHTS.get(verb)
+    return f'this takes {takes}' if takes else ''
+
+
+# A row is found before it is changed, and its id is read.
+_POSTGRESQL_RIGHTS = {
+    'SELECT': 'SELECT',
+    'INSERT': 'INSERT and SELECT, and USAGE of the sequence of the ids',
+    'UPDATE': 'UPDATE and SELECT',
+    'DELETE': 'DELETE and SELECT',
+}
 
 
 def _code(error: Any) -> int | str | None:
@@ -108,6 +134,7 @@ _MYSQL: dict[int, Kind] = {
     **_all(Kind.CROWDED, 1040, 1203, 1226),
     **_all(Kind.SLOW, 1317, 1969, 3024),
     **_all(Kind.READ_ONLY, 1223, 1290, 1792, 1836, 3989),
+    **_all(Kind.DENIED, 1142, 1143, 1227, 1370),
     **_all(Kind.FULL, 1021, 1114),
     **_all(Kind.SCHEMA, 1054, 1109, 1146),
     **_all(Kind.DUPLICATE, 1062, 1586),
@@ -127,6 +154,7 @@ _POSTGRESQL: dict[str, Kind] = {
     **_all(Kind.CROWDED, '53300'),
     **_all(Kind.SLOW, '57014'),
     **_all(Kind.READ_ONLY, '25006'),
+    **_all(Kind.DENIED, '42501'),
     **_all(Kind.FULL, '53100'),
     **_all(Kind.SCHEMA, '42P01', '42703', '3F000'),
     **_all(Kind.VALUE, '22'),
@@ -139,6 +167,7 @@ SQLITE_PRIMARY_KEY = (1555, 2579)
 _SQLITE: dict[int, Kind] = {
     **_all(Kind.UNUSABLE, 11, 14, 26),
     **_all(Kind.LOCKED, 5, 6),
+    **_all(Kind.DENIED, 3, 8, 23),
     **_all(Kind.FULL, 13),
     **_all(Kind.VALUE, 18, 20, 25),
     **_all(Kind.DUPLICATE, 2067, *SQLITE_PRIMARY_KEY),
@@ -154,6 +183,7 @@ _TEXTS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
         (r'no more connections allowed|query_wait_timeout', Kind.CROWDED),
         (r'could not decode to', Kind.MISREAD),
         (r'error binding parameter|type \S{1,80} is not supported|can.t adapt type', Kind.VALUE),
+        (r'permission denied for (database|schema)', Kind.UNUSABLE),
         (r'there is no file|(database|role|user|file) "[^"]*" does not exist', Kind.UNUSABLE),
         (r'authentication failed|no pg_hba.conf entry|no password supplied', Kind.UNUSABLE),
         (r'invalid (dsn|connection option|integer value|port)|no such database', Kind.UNUSABLE),

@@ -166,24 +166,25 @@ def unconnected(error: Exception) -> Exception:
 
 def _while_connecting(kind: Kind) -> Kind:
     # It was not asked for anything yet.
-    return Kind.UNUSABLE if kind in (Kind.REFUSED, Kind.SCHEMA, Kind.VALUE) else kind
+    return Kind.UNUSABLE if kind in (Kind.REFUSED, Kind.DENIED, Kind.SCHEMA, Kind.VALUE) else kind
 
 
-def of_driver(error: Exception, dialect: Any) -> DriverError:
-    """What a call of a driver raised that SQLAlchemy knows nothing of."""
+def of_driver(error: Exception, dialect: Any, statement: str) -> DriverError:
+    """What a driver raised that was to send a statement, and SQLAlchemy knows nothing of."""
     kind = kind_of(error)
     is_lost = isinstance(error, dialect.loaded_dbapi.Error) and dialect.is_disconnect(
         error, None, None
     )
-    return as_driver_error(error, Kind.LOST if is_lost and kind is Kind.REFUSED else kind)
+    kind = Kind.LOST if is_lost and kind is Kind.REFUSED else kind
+    return as_driver_error(error, kind, error_kinds.right_of(error, statement))
 
 
-def as_driver_error(error: BaseException, kind: Kind | None = None) -> DriverError:
+def as_driver_error(error: BaseException, kind: Kind | None = None, hint: str = '') -> DriverError:
     """The same as a :class:`DriverError`."""
     if isinstance(error, DriverError):
         return error
     kind = kind or kind_of(error)
-    return {Kind.LOST: Lost, Kind.LOCKED: Locked}.get(kind, DriverError)(error, kind)
+    return {Kind.LOST: Lost, Kind.LOCKED: Locked}.get(kind, DriverError)(error, kind, hint)
 
 
 def _unconnected(error: Exception, parameters: dict[str, Any]) -> DriverError:
@@ -279,12 +280,13 @@ def _unwrapped(error: BaseException) -> tuple[BaseException, BaseException]:
 
 def reason(error: BaseException) -> str:
     """In one line what was wrong: no statement, no row and no password is in it."""
-    _, cause = _unwrapped(error)
+    wrapped, cause = _unwrapped(error)
     said = _said(cause, is_of_value=kind_of(error) in (Kind.VALUE, Kind.MISREAD))
     said = _LOGIN.sub('://***@', _UNPRINTABLE.sub(' ', said).strip())
     if len(said) > _LONGEST:
         said = f'{said[:_LONGEST]}...'
     hint = error.hint if isinstance(error, DriverError) else ''
+    hint = hint or error_kinds.right_of(cause, getattr(wrapped, 'statement', None))
     return f'{said}; {hint}' if hint else said
 
 
@@ -361,9 +363,10 @@ def of_mapping(error: BaseException, database: str = '') -> exception.CellMapErr
         case Kind.LOCKED:
             return exception.DatabaseBusy()
         case Kind.CROWDED | Kind.SLOW:
-            return exception.DatabaseBusy(
-                f'The mapping database did not get to it ({why}). Try again.', reason=why
-            )
+            text = f'The mapping database did not get to it ({why}). Try again.'
+            return exception.DatabaseBusy(text, reason=why)
+        case Kind.DENIED:
+            return exception.DatabaseRightMissing(reason=why)
         case Kind.FULL:
             return exception.DatabaseFull(reason=why)
         case Kind.SCHEMA:

@@ -123,7 +123,7 @@ class Query:
         except BaseException as error:
             _abandon(cursor)
             if isinstance(error, Exception):
-                raise errors.of_driver(error, dialect) from error
+                raise errors.of_driver(error, dialect, statement.text) from error
             raise
         return self._converted(rows, converters) if converters and rows else rows
 
@@ -214,7 +214,7 @@ class Insert:
         except BaseException as error:
             _abandon(cursor)
             if isinstance(error, Exception):
-                raise errors.of_driver(error, dialect) from error
+                raise errors.of_driver(error, dialect, statement.text) from error
             raise
 
     def _prepare(self, dialect: Any) -> _Statement:

@@ -9,6 +9,7 @@ from unittest import mock
 from oslo_db import exception as db_exc
 import pymysql
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from nova_cellmap import exception
 from nova_cellmap.db import errors
@@ -27,7 +28,8 @@ _MYSQL = {
     Kind.VALUE: (1366, 1406),
     Kind.DUPLICATE: (1062,),
     Kind.REFERENCE: (1451, 1452),
-    Kind.REFUSED: (1064, 1142, 1048),
+    Kind.DENIED: (1142, 1143),
+    Kind.REFUSED: (1064, 1048),
 }
 _POSTGRESQL = {
     Kind.LOST: ('08006', '57P01', '57P02', '57P03'),
@@ -41,7 +43,8 @@ _POSTGRESQL = {
     Kind.VALUE: ('22P05', '22001'),
     Kind.DUPLICATE: ('23505',),
     Kind.REFERENCE: ('23503',),
-    Kind.REFUSED: ('42601', '42501', '23502'),
+    Kind.DENIED: ('42501',),
+    Kind.REFUSED: ('42601', '23502'),
 }
 _CLASSES = {
     Kind.LOST: exception.DatabaseUnreachable,
@@ -50,6 +53,7 @@ _CLASSES = {
     Kind.CROWDED: exception.DatabaseBusy,
     Kind.SLOW: exception.DatabaseBusy,
     Kind.READ_ONLY: exception.DatabaseUnreachable,
+    Kind.DENIED: exception.DatabaseRightMissing,
     Kind.FULL: exception.DatabaseFull,
     Kind.SCHEMA: exception.SchemaMissing,
     Kind.VALUE: exception.InvalidInput,
@@ -145,6 +149,24 @@ class Reasons(base.TestCase):
             self.assertNotIn('hush', errors.reason(error))
             for made in (errors.of_mapping(error), errors.of_cell(error, 'c')):
                 self.assertNotIn('hush', str(made))
+
+    def test_which_right_is_missing(self) -> None:
+        for statement, rights in (
+            ('SELECT hush', 'takes SELECT'),
+            ('SELECT hush FOR UPDATE', 'takes UPDATE and SELECT'),
+            ('INSERT INTO hush', 'takes INSERT and SELECT, and USAGE of the sequence'),
+            ('UPDATE hush', 'takes UPDATE and SELECT'),
+            ('DELETE FROM hush', 'takes DELETE and SELECT'),
+        ):
+            denied = _PostgresqlError('42501', 'permission denied for table x')
+            wrapped = sa.exc.DBAPIError(statement, {}, denied)
+            direct = errors.of_driver(denied, sqlite.dialect(dbapi=sqlite3), statement)
+            for error in (wrapped, errors.as_driver_error(wrapped), direct):
+                said = str(errors.of_mapping(error))
+                self.assertIn('permission denied for table x', said)
+                self.assertIn(rights, said)
+                self.assertNotIn('hush', said)
+        self.assertNotIn('takes', errors.reason(_PostgresqlError('42501', 'denied')))
 
     def test_in_one_line_of_bounded_length(self) -> None:
         said = errors.reason(pymysql.err.OperationalError(1, 'a\x1b[1m\n\rb' + 'x' * 100000))
