@@ -283,6 +283,12 @@ class NotACellDatabase(CellError):
     msg_fmt = "The database of cell {cell} is not a Nova cell's: {reason}"
 
 
+class InstanceNotInCell(CellError):
+    """A cell that an instance is said to be in does not have it, or not any more."""
+
+    msg_fmt = 'Cell {cell} {reason} of instance {uuid}: nothing was changed.'
+
+
 class InvalidCellRow(CellError):
     """A row of a cell's ``instances`` that says what cannot be."""
 

@@ -10,6 +10,7 @@ from nova_cellmap.cells.instances import Instances
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
+from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.instance_mapping import InstanceMapping
 
 
@@ -39,13 +40,28 @@ def find_instance(context: RequestContext, mapping: InstanceMapping) -> Found:
         return Found(mapping)
     with database.connect(cell) as reader:
         instances = Instances(reader, cell)
-        found = instances.get(mapping.instance_uuid)
-        # Whose it is, the mapping knows.
-        instance = found.instance if isinstance(found, InvalidRow) else found
-        if isinstance(found, InvalidRow) and instance is None:
-            raise exception.InvalidCellRow(
-                cell=cell.identity, number=found.id, uuid=found.shown, reason=found.reason
-            )
+        instance = _row(instances, cell, mapping.instance_uuid)
         if instance is None or instance.hidden:
             return Found(mapping)
         return Found(mapping, instance, instances.describe(instance))
+
+
+def row_in(cell: CellMapping, uuid: str) -> Instance | None:
+    """The row of an instance in a cell, also where it is deleted or hidden.
+
+    :raises: as :func:`find_instance`
+    """
+    with database.connect(cell) as reader:
+        return _row(Instances(reader, cell), cell, uuid)
+
+
+def _row(instances: Instances, cell: CellMapping, uuid: str) -> Instance | None:
+    found = instances.get(uuid)
+    if not isinstance(found, InvalidRow):
+        return found
+    if found.instance is None:
+        raise exception.InvalidCellRow(
+            cell=cell.identity, number=found.id, uuid=found.shown, reason=found.reason
+        )
+    # Whose it is, the mapping knows.
+    return found.instance

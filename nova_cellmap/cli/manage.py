@@ -18,6 +18,8 @@ COMMANDS = {
     'cell_v2 verify_instance': 'nova_cellmap.cli.instance:VerifyInstance',
     'cell_v2 show_instance': 'nova_cellmap.cli.instance:ShowInstance',
     'cell_v2 list_instances': 'nova_cellmap.cli.instance:ListInstances',
+    'cell_v2 resolve_duplicate': 'nova_cellmap.cli.moves:ResolveDuplicate',
+    'cell_v2 move_mappings': 'nova_cellmap.cli.moves:MoveMappings',
     'cell_v2 stats': 'nova_cellmap.cli.stats:Stats',
     'cell_v2 import_nova': 'nova_cellmap.cli.nova_import:ImportNova',
     'cell_v2 audit': 'nova_cellmap.cli.audit:Audit',

@@ -9,12 +9,9 @@ Lists have one order, that of creation (``id``), and come in pages: *limit* is t
 of rows (None: all), *marker* the uuid of the last row of the previous page. Times are naive UTC
 with no fraction of a second. uuids are 36 characters, lower case, hyphenated.
 
-Any function may raise :exc:`~nova_cellmap.exception.DatabaseUnreachable`,
-:exc:`~nova_cellmap.exception.DatabaseBusy`, :exc:`~nova_cellmap.exception.SchemaMissing`,
-:exc:`~nova_cellmap.exception.InvalidInput` (a value that the database cannot hold) and, for the
-unforeseen, :exc:`~nova_cellmap.exception.DatabaseError`. Deadlocks are tried again, and so are
-lost connections: always in reads, in writes up to the commit, whose outcome nobody knows. Inside
-an open :func:`reader` or :func:`writer` block nothing is tried again: all of the block failed.
+Any function may raise a :exc:`~nova_cellmap.exception.DatabaseError` of some kind, or InvalidInput
+(a value that the database cannot hold). Deadlocks and lost connections are tried again, in writes
+up to the commit; never inside a :func:`reader` or :func:`writer` block: all of it failed.
 """
 
 from nova_cellmap.db.batch import BulkResult as BulkResult
@@ -24,6 +21,7 @@ from nova_cellmap.db.bulk import instance_mapping_create_bulk as instance_mappin
 from nova_cellmap.db.bulk import instance_mapping_destroy_bulk as instance_mapping_destroy_bulk
 from nova_cellmap.db.bulk import instance_mapping_import_batch as instance_mapping_import_batch
 from nova_cellmap.db.bulk import instance_mapping_map_batch as instance_mapping_map_batch
+from nova_cellmap.db.bulk import instance_mapping_move_bulk as instance_mapping_move_bulk
 from nova_cellmap.db.bulk import instance_mapping_update_bulk as instance_mapping_update_bulk
 from nova_cellmap.db.cell_mapping import CellBulkResult as CellBulkResult
 from nova_cellmap.db.cell_mapping import cell_mapping_create as cell_mapping_create
@@ -72,6 +70,7 @@ from nova_cellmap.db.nova_schema import (
     build_request_get_by_instance_uuids as build_request_get_by_instance_uuids,
 )
 from nova_cellmap.db.nova_schema import nova_schema_get as nova_schema_get
+from nova_cellmap.db.nova_traces import nova_traces_get as nova_traces_get
 from nova_cellmap.db.progress import import_progress_clear as import_progress_clear
 from nova_cellmap.db.progress import import_progress_get as import_progress_get
 from nova_cellmap.db.progress import map_progress_clear as map_progress_clear

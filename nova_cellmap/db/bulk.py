@@ -152,6 +152,33 @@ def _update_alike(context: Changing, uuids: list[str], values: Row, seen: Row) -
         return batch.update(context, values, as_seen, uuids)
 
 
+def instance_mapping_move_bulk(
+    context: RequestContext,
+    instance_uuids: Iterable[str],
+    *,
+    from_cell_uuid: str | None,
+    to_cell_uuid: str,
+) -> int:
+    """Map those of some instances to a cell that are mapped to another one, in one transaction.
+
+    :param from_cell_uuid: that other one; None: those that are mapped to no cell
+    :returns: how many were
+    :raises: CellMappingNotFound where there is no cell *to_cell_uuid*
+    """
+    # An iterator would have nothing left for a second try.
+    return _move(context, sorted(set(instance_uuids)), from_cell_uuid, to_cell_uuid)
+
+
+@writes
+def _move(
+    context: Changing, uuids: Collection[str], from_cell_uuid: str | None, to_cell_uuid: str
+) -> int:
+    is_from = context.schema.instance_mapping.c.cell_uuid.is_not_distinct_from(from_cell_uuid)
+    values = columns.changed_mapping({'cell_uuid': to_cell_uuid})
+    with cell_mapping.must_exist(values):
+        return batch.update(context, values, [is_from], uuids)
+
+
 def instance_mapping_destroy_bulk(
     context: RequestContext,
     instance_uuids: Iterable[str],

@@ -48,6 +48,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'instance_mapping_get_count_by_uuids_and_user': ([instance], 'u'),
         'instance_mapping_count_by_cell_and_project': (),
         'instance_mapping_create_bulk': ([{**mapping, 'instance_uuid': other}],),
+        'instance_mapping_move_bulk': ([other],),
         'map_progress_get': (cell,),
         'map_progress_clear': (cell,),
         'import_progress_get': ('s',),
@@ -60,6 +61,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'concurrent_writers': (),
         'cell_mapping_has_hosts': (cell,),
         'nova_schema_get': (),
+        'nova_traces_get': (instance,),
         'build_request_get_by_instance_uuids': ([instance],),
     }
 
@@ -67,6 +69,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
 NAMED: dict[str, dict[str, Any]] = {
     'instance_mapping_map_batch': {'last_instance_id': 1},
     'instance_mapping_import_batch': {'last_mapping_id': 1, 'source': 's'},
+    'instance_mapping_move_bulk': {'from_cell_uuid': None, 'to_cell_uuid': base.new_uuid()},
 }
 
 

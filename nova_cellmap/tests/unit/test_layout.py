@@ -18,6 +18,7 @@ _LONG: frozenset[str] = frozenset()
 _TESTED_IN = {
     'cells.instances': 'functional/upkeep/test_odd_rows.py',
     'cells.nova_table': 'functional/upkeep/test_odd_rows.py',
+    'cells.traces': 'functional/upkeep/test_explanation.py',
     'db.batch': 'functional/db/test_bulk.py',
     'db.bulk_insert': 'functional/db/test_bulk.py',
     'db.caching.changes': 'functional/db/caching/test_cache.py',
@@ -30,6 +31,7 @@ _TESTED_IN = {
     'db.facts': 'functional/upkeep/test_audit.py',
     'db.lease': 'functional/db/caching/test_cache.py',
     'db.nova_schema': 'functional/cli/test_nova_schema.py',
+    'db.nova_traces': 'functional/upkeep/test_explanation.py',
     'db.outcome': 'functional/db/test_commits.py',
     'db.pages': 'functional/db/test_plans.py',
     'db.progress': 'functional/upkeep/test_mapping.py',
