@@ -17,6 +17,7 @@ COMMANDS = {
     'cell_v2 map_instances': 'nova_cellmap.cli.instance:MapInstances',
     'cell_v2 verify_instance': 'nova_cellmap.cli.instance:VerifyInstance',
     'cell_v2 show_instance': 'nova_cellmap.cli.instance:ShowInstance',
+    'cell_v2 explain': 'nova_cellmap.cli.explanation:Explain',
     'cell_v2 list_instances': 'nova_cellmap.cli.instance:ListInstances',
     'cell_v2 resolve_duplicate': 'nova_cellmap.cli.moves:ResolveDuplicate',
     'cell_v2 move_mappings': 'nova_cellmap.cli.moves:MoveMappings',
