@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nova_cellmap.cli.app import App
     from nova_cellmap.context import RequestContext
 
-_RELATIVE_SQLITE = re.compile('sqlite(?:[+][a-z]+)?:///[^/:?]')
+_RELATIVE_SQLITE = re.compile('sqlite(?:[+][a-z]+)?:///(?!file(?::|%3A)/)[^/:?]')
 
 # The largest number of rows that every database counts, and of those read or written at once.
 MOST_ROWS = 2**63 - 1

@@ -49,6 +49,17 @@ class Databases(base.CommandTestCase):
         self.configure(api_database={'connection': url})
         self.assertNotIn(base.SECRET, self.call('db', 'version').err)
 
+    def test_a_relative_path_is_told_with_the_folder(self) -> None:
+        for path, is_relative in (
+            ('x.sqlite', True),
+            ('file:x.sqlite?uri=true', True),
+            (f'{self.folder}/x.sqlite', False),
+            (f'file:{self.folder}/x.sqlite?uri=true', False),
+        ):
+            self.configure(api_database={'connection': f'sqlite:///{path}'})
+            err = self.call('db', 'version').err
+            self.assertEqual(is_relative, f'{path} in {self.folder}' in err, err)
+
     def test_and_that_no_configuration_was_read(self) -> None:
         for main, words in _JUDGING:
             err = base.call(main, list(words)).err
