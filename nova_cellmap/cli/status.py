@@ -9,6 +9,7 @@ from oslo_upgradecheck.upgradecheck import Code
 from oslo_upgradecheck.upgradecheck import Result
 
 from nova_cellmap import exception
+from nova_cellmap import url
 from nova_cellmap.cli import app
 from nova_cellmap.cli import base
 
@@ -55,7 +56,7 @@ def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
         return
     yield 'text is kept', _check_text(context)
     cells = CellMappingList.get_all(context)
-    yield 'cells are mapped', _check_cells([cell for cell in cells if not cell.is_cell0()])
+    yield 'cells are mapped', _check_cells(cells)
     yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
     for cell in cells:
         yield f'cell {cell.name or cell.uuid} is reachable', _check_reachable(cell)
@@ -135,7 +136,18 @@ def _check_text(context: 'RequestContext') -> Result:
 
 
 def _check_cells(cells: list[Any]) -> Result:
-    if cells:
+    # A command refuses a second cell of one database; nothing else does.
+    places: dict[str, str] = {}
+    for cell in cells:
+        other = places.setdefault(cell.database_connection, cell.identity)
+        if other != cell.identity and not url.is_none(cell.database_connection):
+            return Result(
+                Code.FAILURE,
+                f'Cells {other} and {cell.identity} have one database, and so the same instances. '
+                'Correct the URL of one with `nova-cellmap-manage cell_v2 update_cell`, or remove '
+                'it with `delete_cell`.',
+            )
+    if any(not cell.is_cell0() for cell in cells):
         return Result(Code.SUCCESS)
     # As Nova's own check has it: cell0 alone is no cloud.
     return Result(

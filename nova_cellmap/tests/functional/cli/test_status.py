@@ -39,6 +39,14 @@ class UpgradeCheck(_Case):
         self.assertEqual('failure', result)
         self.assertIn('create_cell', details)
 
+    def test_2_where_two_cells_have_one_database(self) -> None:
+        self.map_cell0()
+        self.make_cell(name='twin', database_connection=self.cell.database_connection)
+        result, details = self.check(2)['cells are mapped']
+        self.assertEqual('failure', result)
+        self.assertIn('(cell1)', details)
+        self.assertIn('(twin) have one database', details)
+
     def test_2_where_cell0_is_not_mapped(self) -> None:
         result, details = self.check(2)['cell0 is mapped']
         self.assertEqual('failure', result)
