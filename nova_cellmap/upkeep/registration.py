@@ -31,14 +31,17 @@ _BATCH = 1000
 
 
 def get_cell(context: RequestContext, uuid_or_name: str) -> CellMapping:
-    """The cell of that uuid or, where no uuid is so spelled, of that name.
+    """The cell of that uuid or of that name; what is spelled as a uuid is first taken for one.
+
+    Nothing keeps Nova's tables from having a cell whose uuid is no uuid.
 
     :raises: CellMappingNotFound
     """
-    if uuidutils.is_uuid_like(uuid_or_name):
-        with contextlib.suppress(exception.CellMappingNotFound):
-            return CellMapping.get_by_uuid(context, uuid_or_name)
-    return CellMapping.get_by_name(context, uuid_or_name)
+    ways = CellMapping.get_by_name, CellMapping.get_by_uuid
+    first, second = reversed(ways) if uuidutils.is_uuid_like(uuid_or_name) else ways
+    with contextlib.suppress(exception.CellMappingNotFound):
+        return first(context, uuid_or_name)
+    return second(context, uuid_or_name)
 
 
 def create_cell(

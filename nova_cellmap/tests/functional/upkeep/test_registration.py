@@ -71,6 +71,17 @@ class GetCell(_Case):
                 self.cell.uuid, registration.get_cell(self.context, spelling).uuid, spelling
             )
 
+    def test_a_uuid_that_is_none(self) -> None:
+        """Somebody may have written it by hand."""
+        is_it = self.cell_table.c.uuid == self.cell.uuid
+        self.execute(self.cell_table.update().where(is_it).values(uuid='cell-two'))
+        for spelling in ('cell-two', 'cell1'):
+            found = registration.get_cell(self.context, spelling)
+            self.assertEqual('cell-two', found.uuid, spelling)
+        self.assertRaises(
+            exception.CellMappingNotFound, registration.get_cell, self.context, 'cell-three'
+        )
+
     def test_a_name_that_looks_like_a_uuid(self) -> None:
         name = base.new_uuid()
         cell = self.make_cell(name=name)
