@@ -196,9 +196,11 @@ class Instances:
         if odd is not None and odd.are_any:
             forms = [form for uuid in wanted for form in odd.of(uuid)]
             found += self._of(forms, lambda some: column.in_(some))
-        if not {each.uuid for each in found} <= {*wanted, None}:
+        asked = {*wanted, None}
+        if not {each.uuid for each in found} <= asked | {*map(uuids.canonical, wanted)}:
             raise self._misread('it sent rows of other instances than it was asked for')
-        return _each_once(found)
+        # Where the mapping spells one otherwise, a collation may take it for the cell's.
+        return _each_once([each for each in found if each.uuid in asked])
 
     def get(self, uuid: str) -> Instance | InvalidRow | None:
         """The row of an instance, also where it is deleted or hidden."""

@@ -111,6 +111,17 @@ class Spellings(_Case):
         self.audit(repair=True, batch_size=5)
         self.assertEqual({}, self.kinds())
 
+    def test_a_mapping_that_is_spelled_otherwise_is_told_of_and_the_cell_is_read(self) -> None:
+        uuid = _with_letters()
+        nova_cell.add(self.nova, uuid=uuid)
+        mapping.map_instances(self.context, self.cell)
+        self.execute(_mappings.update().values(instance_uuid=uuid.upper()))
+        expected = {uuid: 'missing', uuid.upper(): 'orphaned'}
+        self.assertEqual(expected, self.kinds())
+        self.assertEqual(expected, self.kinds(repair=True, purge=True))
+        self.assertEqual({}, self.kinds())
+        self.assertEqual({uuid: self.cell.uuid}, self.mapped())
+
     def test_only_what_no_cell_has_is_orphaned(self) -> None:
         self.add_spelled()
         mapping.map_instances(self.context, self.cell)
