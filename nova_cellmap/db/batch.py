@@ -13,6 +13,7 @@ from nova_cellmap import context as contexts
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import bulk_insert
+from nova_cellmap.db import cell_mapping
 from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
 from nova_cellmap.db import transaction
@@ -20,7 +21,6 @@ from nova_cellmap.db.columns import Row
 from nova_cellmap.db.connected import Changing
 from nova_cellmap.db.connected import Connected
 from nova_cellmap.db.engine import Engines
-from nova_cellmap.db.schemas.schema import NO_CELL
 from nova_cellmap.db.transaction import writes
 
 # How many seconds one batch waits for another while it may keep that from its locks.
@@ -226,7 +226,10 @@ def _stored_rows(context: Changing, rows: list[Row]) -> list[Row]:
         return rows
     query = sa.select(schema.cell_mapping.c.uuid, schema.cell_key)
     keys = {None: None, **dict(map(tuple, context.connection.execute(query)))}
-    return [{**row, 'cell_uuid': keys.get(row['cell_uuid'], NO_CELL)} for row in rows]
+    for row in rows:
+        if row['cell_uuid'] not in keys:
+            raise exception.CellMappingNotFound(cell=row['cell_uuid'])
+    return [{**row, 'cell_uuid': keys[row['cell_uuid']]} for row in rows]
 
 
 def _place(context: Changing, cell_uuid: str, uuids: Sequence[str]) -> int:
@@ -234,6 +237,7 @@ def _place(context: Changing, cell_uuid: str, uuids: Sequence[str]) -> int:
 
     Not those that Nova is building: it is going to map them, and fails where another has.
     """
+    cell_mapping.check_reference(context, cell_uuid)
     mappings, requests = context.schema.instance_mapping, context.schema.build_request
     where: list[sa.ColumnElement[bool]] = [mappings.c.cell_uuid.is_(None)]
     if requests is not None:

@@ -215,6 +215,7 @@ def cell_mapping_destroy(context: Changing, uuid: str) -> None:
     """
     table = context.schema.cell_mapping
     _check_hosts(context, uuid)
+    _check_mappings(context, uuid)
     try:
         deleted = statements.delete(context, table.delete(), table.c.uuid, [uuid])
     except db_exc.DBReferenceError:
@@ -256,6 +257,27 @@ def _check_name(context: Changing, values: Row) -> None:
         raise exception.CellMappingExists(what='name', value=name)
 
 
+def check_reference(context: Changing, uuid: str | None) -> None:
+    """Check, where the database does not, that a mapping may name a cell.
+
+    :raises: CellMappingNotFound
+    """
+    if uuid is not None and not context.schema.are_cells_checked:
+        table = context.schema.cell_mapping
+        query = sa.select(table.c.id).where(table.c.uuid == uuid)
+        if context.connection.execute(query).first() is None:
+            raise exception.CellMappingNotFound(cell=uuid)
+
+
+def _check_mappings(context: Changing, uuid: str) -> None:
+    """:raises: CellMappingInUse, where the database would not see it"""
+    if not context.schema.are_cells_checked:
+        mappings = context.schema.instance_mapping
+        named = sa.select(mappings.c.id).where(mappings.c.cell_uuid == uuid).limit(1)
+        if context.connection.execute(named).first() is not None:
+            raise exception.CellMappingInUse(uuid=uuid)
+
+
 def check_exists(context: Connected, uuid: str) -> None:
     """:raises: CellMappingNotFound"""
     _get(context, uuid)
@@ -280,11 +302,12 @@ def _is_unique(schema: Schema, values: Mapping[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def must_exist(values: Mapping[str, Any]) -> Iterator[None]:
+def must_exist(context: Changing, values: Mapping[str, Any]) -> Iterator[None]:
     """A block that writes these values.
 
     :raises: CellMappingNotFound where there is no such ``cell_uuid``
     """
+    check_reference(context, values.get('cell_uuid'))
     try:
         yield
     except db_exc.DBReferenceError:

@@ -20,6 +20,8 @@ from nova_cellmap.db.schemas.schema import Schema
 Row = dict[str, Any]
 _T = TypeVar('_T')
 
+# The largest number of rows that every database counts.
+MOST_ROWS = 2**63 - 1
 # The longest IN list in one statement; longer ones are cut into several.
 _CHUNK = 1000
 

@@ -57,15 +57,25 @@ def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> lis
     """
     key = context.schema.instance_mapping.c.instance_uuid
     exactly = own.exactly(key)
-    query = _scan(context.schema)
-    found = _facts(context, query.where(key > last_uuid).order_by(key).limit(limit))
+    # As it is stored, and not as it is read.
+    found = _page(context, sa.type_coerce(key, own.Text()), last_uuid, limit)
     # What is spelled as usual has the same order in every collation: an index serves it.
     if exactly is not key and not _are_usual([last_uuid or _USUAL, *(row[0] for row in found)]):
-        found = _facts(context, query.where(exactly > last_uuid).order_by(exactly).limit(limit))
+        found = _page(context, exactly, last_uuid, limit)
     if found:
         # What is no text at all comes last.
         _check_is_text(found[-1][0])
     return [(uuid, said) for uuid, said in found]
+
+
+def _page(
+    context: Connected, key: sa.ColumnElement[str], last_uuid: str, limit: int
+) -> Sequence[Sequence[Any]]:
+    columns: list[sa.ColumnElement[Any]] = [key.label('instance_uuid'), _said(context.schema)]
+    query = (
+        sa.select(*columns).select_from(context.schema.mappings).where(*context.schema.is_mapping)
+    )
+    return _facts(context, query.where(key > last_uuid).order_by(key).limit(limit))
 
 
 def _facts(context: Connected, query: sa.Select[Any]) -> Sequence[Sequence[Any]]:
@@ -82,14 +92,11 @@ def _facts(context: Connected, query: sa.Select[Any]) -> Sequence[Sequence[Any]]
 
 
 @statements.of_schema
-def _scan(schema: Schema) -> sa.Select[tuple[str, str]]:
-    mappings = schema.instance_mapping
+def _said(schema: Schema) -> sa.ColumnElement[str]:
     cell_uuid, project_id, user_id, queued = schema.mapping_columns(
         ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
     )
-    said = fact(cell_uuid, project_id, user_id, queued_for_delete=queued == sa.true())
-    query = sa.select(mappings.c.instance_uuid, said).select_from(schema.mappings)
-    return query.where(*schema.is_mapping)
+    return fact(own.exactly(cell_uuid), project_id, user_id, queued_for_delete=queued == sa.true())
 
 
 def _are_usual(uuids: Iterable[Any]) -> bool:

@@ -28,6 +28,7 @@ from nova_cellmap.db.columns import Expected
 from nova_cellmap.db.columns import Row
 from nova_cellmap.db.connected import Changing
 from nova_cellmap.db.connected import Connected
+from nova_cellmap.db.schemas.schema import NO_CELL
 from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import reads
 from nova_cellmap.db.transaction import writes
@@ -51,6 +52,7 @@ def instance_mapping_create(context: RequestContext, values: Mapping[str, Any]) 
 def _create(context: Changing, row: Row) -> Row:
     uuid = row['instance_uuid']
     table = context.schema.instance_mapping
+    cell_mapping.check_reference(context, row['cell_uuid'])
     try:
         number = context.insert(_insert(context.schema), row)
     except errors.DRIVER as error:
@@ -107,7 +109,7 @@ def instance_mapping_update(
     if expected_cell_uuid is not ANYTHING:
         expected = {'cell_uuid': expected_cell_uuid}
         query = query.where(table.c.cell_uuid.is_not_distinct_from(expected_cell_uuid))
-    with cell_mapping.must_exist(values):
+    with cell_mapping.must_exist(context, values):
         result = context.connection.execute(query.values(values))
     if result.rowcount:
         proof = outcome.updated(table.c.instance_uuid, instance_uuid, values, expected)
@@ -272,6 +274,9 @@ def instance_mapping_get_by_cell_id(
     if not isinstance(cell_id, int) or isinstance(cell_id, bool):
         # MariaDB takes '1x' for 1.
         raise exception.InvalidInput(reason=f'the id of a cell is a number, not {cell_id!r}')
+    if abs(cell_id) > columns.MOST_ROWS:
+        # Some databases take it for wrong.
+        cell_id = NO_CELL
     return _list(context, {'cell_id': cell_id}, limit, marker)
 
 

@@ -36,7 +36,7 @@ def page(
         if not found:
             raise exception.MarkerNotFound(marker=marker)
         [(values['last_id'],)] = found
-    if limit is not None:
+    if limit is not None and limit <= columns.MOST_ROWS:
         values['limit'] = limit
     return context.tuples(page_query(context.schema, table, *values), values)
 

@@ -127,7 +127,7 @@ class _Progress:
             return
         row = {self.key: of, self.point: point, 'conflicts': conflicts, 'created_at': now}
         try:
-            with cell_mapping.must_exist(row):
+            with cell_mapping.must_exist(context, row):
                 context.connection.execute(table.insert().values(row))
         except db_exc.DBDuplicateEntry as error:
             # Another run noted its own first batch meanwhile.

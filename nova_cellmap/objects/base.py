@@ -163,7 +163,8 @@ class CellMapObjectSerializer(base.VersionedObjectSerializer):
 @functools.lru_cache(maxsize=fields.TIMES)
 def as_utc(time: datetime.datetime | None) -> datetime.datetime | None:
     """The aware time that a field holds for the naive one of a row."""
-    if time is None:
+    if not isinstance(time, datetime.datetime):
+        # MariaDB's 0000-00-00 is text to PyMySQL.
         return None
     # Eight times as fast as time.replace(tzinfo=...).
     return datetime.datetime.combine(time.date(), time.time(), datetime.UTC)

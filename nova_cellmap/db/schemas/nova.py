@@ -29,52 +29,62 @@ NEEDED = {
 }
 
 
-def make(dialect: sa.Dialect, columns: Mapping[str, Collection[str]]) -> Schema:
+def make(
+    dialect: sa.Dialect,
+    columns: Mapping[str, Collection[str]],
+    collations: Mapping[tuple[str, str], str],
+    *,
+    are_cells_checked: bool,
+) -> Schema:
     """The schema of a database.
 
     :param columns: those that each of the two tables has there: the release of Nova that made it
         may lack some
+    :param collations: those of their texts, by table and column, on MariaDB and MySQL
+    :param are_cells_checked: whether the database refuses a mapping to a cell that is not there
     """
     metadata = sa.MetaData()
-    text = _text(dialect)
+    texts = Texts(dialect, collations)
     cells = _table(
         'cell_mappings',
         metadata,
         columns,
-        sa.Column('uuid', text(36), nullable=False),
-        sa.Column('name', text(255)),
+        sa.Column('uuid', Uuid(36), nullable=False),
+        sa.Column('name', texts.of('cell_mappings', 'name', 255)),
         sa.Column('transport_url', URL),
         sa.Column('database_connection', URL),
         sa.Column('disabled', Flag),
     )
-    mappings = _mappings(metadata, columns, text, CellReference(cells))
+    mappings = _mappings(metadata, columns, texts, CellReference(cells))
     return Schema(
         'nova',
         cells,
         mappings,
-        inserted_mapping=_mappings(sa.MetaData(), columns, text, sa.Integer()),
+        inserted_mapping=_mappings(sa.MetaData(), columns, texts, sa.Integer()),
         host_mapping=sa.table('host_mappings', sa.column('cell_id', sa.Integer)),
         build_request=sa.table('build_requests', sa.column('instance_uuid', sa.String)),
         marker_projects=(MARKER, NOBODY),
         marker_instances=(NOBODY,),
         lacks=_lacking(cells, own.cell_mapping) | _lacking(mappings, own.instance_mapping),
+        are_cells_checked=are_cells_checked,
     )
 
 
 def _mappings(
     metadata: sa.MetaData,
     columns: Mapping[str, Collection[str]],
-    text: Callable[[int], own.Text],
+    texts: 'Texts',
     of_cell: sa.types.TypeEngine[Any],
 ) -> sa.Table:
+    name = 'instance_mappings'
     return _table(
-        'instance_mappings',
+        name,
         metadata,
         columns,
-        sa.Column('instance_uuid', text(36), nullable=False),
+        sa.Column('instance_uuid', texts.of(name, 'instance_uuid', 36), nullable=False),
         sa.Column('cell_id', of_cell, sa.ForeignKey('cell_mappings.id'), key='cell_uuid'),
-        sa.Column('project_id', text(255), nullable=False),
-        sa.Column('user_id', text(255)),
+        sa.Column('project_id', texts.of(name, 'project_id', 255), nullable=False),
+        sa.Column('user_id', texts.of(name, 'user_id', 255)),
         sa.Column('queued_for_delete', sa.Boolean),
     )
 
@@ -109,7 +119,10 @@ class Time(sa.types.TypeDecorator[datetime.datetime]):
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
-        return value if value is None or not value.microsecond else value.replace(microsecond=0)
+        if not isinstance(value, datetime.datetime):
+            # MariaDB's 0000-00-00 is text to some drivers, and no time.
+            return None
+        return value if not value.microsecond else value.replace(microsecond=0)
 
 
 class URL(own.LongText):
@@ -131,10 +144,50 @@ class Flag(sa.types.TypeDecorator[bool]):
         return bool(value)
 
 
+class Uuid(own.Text):
+    """The uuid of a cell, in upper case or in lower: somebody may have written it by hand.
+
+    There are few cells, and so no index is missed.
+    """
+
+    cache_ok = True
+
+    def exactly(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.type_coerce(sa.func.lower(sa.type_coerce(column, sa.String)), own.Text())
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    class Comparator(sa.types.TypeDecorator.Comparator[str], sa.String.Comparator[str]):
+        def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            if op not in _COMPARISONS:
+                return super().operate(op, *other, **kwargs)
+            text = sa.func.lower(sa.cast(sa.type_coerce(self.expr, sa.String), _UNICODE))
+            return sa.type_coerce(text, Lower()).operate(op, *other, **kwargs)
+
+    comparator_factory = Comparator
+
+
+class Lower(own.Text):
+    """A value for a comparison with texts in lower case."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
+        check = super().bind_processor(dialect)
+
+        def lower(value: Any) -> str | None:
+            text = check(value)
+            return text and text.lower()
+
+        return lower
+
+
 class CellReference(own.Text):
     """The uuid of a cell, where a column has its id.
 
     A uuid that no cell has is no NULL: it equals nothing, and the database refuses to store it.
+    An id that no cell has reads as NULL, and is in no cell as NULL is.
     """
 
     cache_ok = True
@@ -143,28 +196,57 @@ class CellReference(own.Text):
         super().__init__(36)
         self.cells = cells
 
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
+        return Lower().bind_processor(dialect)
+
     def bind_expression(self, bindvalue: sa.BindParameter[Any]) -> sa.ColumnElement[Any]:
         cells = self.cells.alias('referred')
         found = sa.select(cells.c.id).where(cells.c.uuid == bindvalue).scalar_subquery()
         return sa.case(
-            (bindvalue.is_(None), sa.null()),
+            (bindvalue.op('IS')(sa.null()), sa.null()),
             else_=sa.func.coalesce(found, sa.literal_column(str(NO_CELL), sa.Integer)),
         )
 
     def column_expression(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return sa.type_coerce(self.cell_of(column), Uuid())
+
+    def cell_of(self, column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+        """The uuid of the cell that a column refers to; NULL where there is none."""
         cells = self.cells.alias('referred')
         query = sa.select(cells.c.uuid).where(cells.c.id == sa.type_coerce(column, sa.Integer))
-        return sa.type_coerce(query.correlate_except(cells).scalar_subquery(), self)
+        return query.correlate_except(cells).scalar_subquery()
+
+    class Comparator(sa.types.TypeDecorator.Comparator[str], sa.String.Comparator[str]):
+        def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            if op not in _IS or other[0] is not None:
+                return super().operate(op, *other, **kwargs)
+            kind: CellReference = self.type  # type: ignore[assignment]
+            return kind.cell_of(self.expr).is_(None)
+
+    comparator_factory = Comparator
 
 
-def _text(dialect: sa.Dialect) -> Callable[[int], own.Text]:
-    """The type of a text that has to be compared exactly, as SQLite does."""
-    if dialect.name == 'sqlite':
-        return own.Text
-    if dialect.name == 'postgresql':
-        return LocaleText
-    collation = own.exact_collation(dialect)
-    return lambda length: InexactText(length, collation)
+class Texts:
+    """The types of texts that have to be compared exactly, as SQLite does.
+
+    :param collations: on MariaDB and MySQL those of the database, by table and column
+    """
+
+    def __init__(self, dialect: sa.Dialect, collations: Mapping[tuple[str, str], str]) -> None:
+        self._dialect = dialect
+        self._collations = collations
+
+    def of(self, table: str, column: str, length: int) -> own.Text:
+        if self._dialect.name == 'sqlite':
+            return own.Text(length)
+        if self._dialect.name == 'postgresql':
+            return LocaleText(length)
+        exact = own.exact_collation(self._dialect)
+        # Of a column that the release lacks, none.
+        collation = self._collations.get((table, column), 'utf8mb4_bin')
+        if column == 'instance_uuid':
+            return InexactUuid(length, exact)
+        return InexactText(length, exact, collation)
 
 
 class LocaleText(own.Text):
@@ -179,28 +261,87 @@ class LocaleText(own.Text):
 class InexactText(own.Text):
     """A text whose column has a collation that takes 'P1' for 'p1', and 'a' for 'a '.
 
-    It is compared twice: as it is, so that an index serves, and then exactly.
+    It is compared twice: as it is, so that an index serves, and then exactly. What the column's
+    character set lacks, the server would refuse to compare with it.
     """
 
     cache_ok = True
 
-    def __init__(self, length: int, collation: str) -> None:
+    def __init__(self, length: int, exact: str, collation: str) -> None:
         super().__init__(length)
+        self.exact = exact
         self.collation = collation
 
     def exactly(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-        text = sa.cast(sa.type_coerce(column, sa.String), mysql.CHAR(charset='utf8mb4'))
-        return sa.type_coerce(text.collate(self.collation), own.Text())
+        return _exactly(sa.type_coerce(column, sa.String), self.exact)
 
     class Comparator(sa.types.TypeDecorator.Comparator[str], sa.String.Comparator[str]):
         def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
-            compared = super().operate(op, *other, **kwargs)
             if op not in _COMPARISONS:
-                return compared
-            exactly = self.type.exactly(self.expr)  # type: ignore[attr-defined]
-            return sa.and_(compared, exactly.operate(op, *other, **kwargs))
+                return super().operate(op, *other, **kwargs)
+            kind: InexactText = self.type  # type: ignore[assignment]
+            exactly = kind.exactly(self.expr)
+            return sa.and_(
+                super().operate(op, *map(kind._as_stored, other), **kwargs),
+                exactly.operate(op, *other, **kwargs),
+            )
+
+    comparator_factory = Comparator
+
+    def _as_stored(self, value: Any) -> Any:
+        charset = self.collation.partition('_')[0]
+        if value is None or charset == 'utf8mb4':
+            return value
+        text: Any = sa.type_coerce(value, own.Text())
+        return sa.func.convert(text.op('USING')(sa.text(charset))).collate(self.collation)
+
+
+class InexactUuid(own.Text):
+    """The uuid of an instance, in a column that takes upper and lower case for the same.
+
+    So do its unique index, and Nova: it is compared once.
+    """
+
+    cache_ok = True
+
+    def __init__(self, length: int, exact: str) -> None:
+        super().__init__(length)
+        self.exact = exact
+
+    def exactly(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return _exactly(sa.func.lower(sa.type_coerce(column, sa.String)), self.exact)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    class Comparator(sa.types.TypeDecorator.Comparator[str], sa.String.Comparator[str]):
+        def operate(self, op: Any, *other: Any, **kwargs: Any) -> Any:
+            if op not in _COMPARISONS:
+                return super().operate(op, *other, **kwargs)
+            return sa.type_coerce(self.expr, Ascii()).operate(op, *other, **kwargs)
 
     comparator_factory = Comparator
 
 
+class Ascii(own.Text):
+    """A value for a comparison with uuids: the server may refuse one with other characters."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], str | None]:
+        check = super().bind_processor(dialect)
+
+        def ascii_of(value: Any) -> str | None:
+            text = check(value)
+            return text and text.encode('ascii', 'replace').decode()
+
+        return ascii_of
+
+
+def _exactly(text: sa.ColumnElement[Any], collation: str) -> sa.ColumnElement[Any]:
+    return sa.type_coerce(sa.cast(text, _UNICODE).collate(collation), own.Text())
+
+
+_UNICODE = sa.String().with_variant(mysql.CHAR(charset='utf8mb4'), 'mysql', 'mariadb')
 _COMPARISONS = (operators.eq, operators.in_op, operators.is_not_distinct_from)
+_IS = (operators.is_, operators.is_not_distinct_from)

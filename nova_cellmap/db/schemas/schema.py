@@ -28,6 +28,7 @@ class Schema:
         uuid; None where they are the same
     :ivar marker_projects: ``project_id`` of rows of ``instance_mapping`` that map no instance
     :ivar marker_instances: ``instance_uuid`` of others
+    :ivar are_cells_checked: whether the database lets no mapping refer to a cell that is not there
     :ivar lacks: the keys of columns that the database has not: they read as NULL
     :ivar statements: what was made for these tables; it goes when the schema goes
     """
@@ -42,6 +43,7 @@ class Schema:
     inserted_mapping: sa.Table | None = None
     marker_projects: tuple[str, ...] = ()
     marker_instances: tuple[str, ...] = ()
+    are_cells_checked: bool = True
     lacks: frozenset[str] = frozenset()
     statements: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False)
 

@@ -217,6 +217,17 @@ class Lists(case.Case):
                 self.assertRaises(exception.InvalidInput, call, self.context, limit=limit)
         self.assertEqual([], api.instance_mapping_get_all(self.context, limit=0))
 
+    def test_no_number_is_too_large(self) -> None:
+        cell = self.make_cell()
+        self.make_mapping(cell_uuid=cell.uuid)
+        for number in (2**63 - 1, 2**63, 10**30):
+            listed = api.instance_mapping_get_all(self.context, limit=number)
+            self.assertEqual(1, len(listed))
+            self.assertEqual(1, len(api.cell_mapping_get_all(self.context, limit=number)))
+            for number_of_cell in (number, -number):
+                of_cell = api.instance_mapping_get_by_cell_id(self.context, number_of_cell)
+                self.assertEqual([], of_cell)
+
     def test_pages_neither_skip_nor_repeat(self) -> None:
         cell = self.cell()
         for number in range(23):

@@ -60,3 +60,70 @@ class Detection(base.TestCase):
         # It is not Nova's: it lacks columns.
         missing = self.assertRaises(exception.SchemaMissing, self.cells)
         self.assertIn('uuid', str(missing))
+
+    def test_views(self) -> None:
+        nova_schema.make(self.other)
+        with self.other.begin() as connection:
+            connection.execute(sa.text('ALTER TABLE instance_mappings RENAME TO kept'))
+            connection.execute(sa.text('CREATE VIEW instance_mappings AS SELECT * FROM kept'))
+        for schema in ('auto', 'nova'):
+            self.configure(schema)
+            self.assertEqual([], self.cells())
+
+
+class SearchPath(base.TestCase):
+    """Tables in another schema of PostgreSQL than the first of its search_path."""
+
+    kind = 'postgresql'
+
+    def test_they_are_found(self) -> None:
+        database = self.useFixture(fixtures.Database(self.kind, schema='nova'))
+        with database.engine().begin() as connection:
+            connection.execute(sa.text('CREATE SCHEMA apart'))
+        url = database.url
+        database.url = f'{url}?options=-csearch_path%3Dapart'
+        nova_schema.make(database.engine())
+        database.url = f'{url}?options=-csearch_path%3Dpublic,apart'
+        nova_cellmap.configure(database.conf())
+        self.assertEqual([], api.cell_mapping_get_all(context.get_admin_context()))
+
+
+class Rights(base.TestCase):
+    """MariaDB does not tell a user of single tables whether others are there."""
+
+    kind = 'mariadb'
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.database = self.useFixture(fixtures.Database(self.kind, schema='nova'))
+        self.database.make_schema()
+
+    def grant(self, *tables: str) -> None:
+        url = sa.make_url(self.database.url)
+        name = f'u{base.new_uuid()[:8]}'
+        with fixtures.engine(self.database.url).begin() as connection:
+            for place in ('%%', 'localhost'):
+                user = f"{name}@'{place}'"
+                connection.exec_driver_sql(f'CREATE USER {user}')
+                self.addCleanup(self.drop, user)
+                for table in tables:
+                    connection.exec_driver_sql(f'GRANT SELECT ON {table} TO {user}')
+        shown = url.set(username=name).render_as_string(hide_password=False)
+        nova_cellmap.configure(self.database.conf(connection=shown))
+
+    def drop(self, user: str) -> None:
+        with fixtures.engine(self.database.url).begin() as connection:
+            connection.exec_driver_sql(f'DROP USER {user}')
+
+    def cells(self) -> list[api.Row]:
+        return api.cell_mapping_get_all(context.get_admin_context())
+
+    def test_those_that_are_needed(self) -> None:
+        self.grant(*nova.NEEDED)
+        self.assertEqual([], self.cells())
+
+    def test_one_that_is_missing_is_named(self) -> None:
+        self.grant('cell_mappings')
+        error = self.assertRaises(exception.DatabaseError, self.cells)
+        self.assertIn('instance_mappings', str(error))
+        self.assertIn('denied', str(error))

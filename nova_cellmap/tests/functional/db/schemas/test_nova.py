@@ -280,6 +280,9 @@ class Mappings(_Case):
                 "INSERT INTO instance_mappings (instance_uuid, project_id) VALUES (:uuid, 'p')",
                 uuid=uuid,
             )
+        if self.kind == 'mariadb':
+            # What its index takes for the same is read as the same.
+            uuids = [uuid.lower() for uuid in uuids]
         found = [uuid for uuid, _ in api.instance_mapping_scan(self.context, '', 100)]
         self.assertEqual(sorted(uuids), found)
         last = found[4]
@@ -315,6 +318,189 @@ class Untouched(_Case):
         self.assertEqual(before, nova_schema.besides(self.engine))
         self.assertEqual([], self.raw('SELECT * FROM instance_mappings'))
         self.assertEqual([], self.raw('SELECT * FROM cell_mappings'))
+
+
+@base.on_each_database
+class ByHand(_Case):
+    """What nobody but an operator at a prompt can have written."""
+
+    def in_upper_case(self, cell: str) -> str:
+        uuid = f'{base.new_uuid()[:-4]}abcd'
+        number = api.cell_mapping_get_by_uuid(self.context, cell)['id']
+        nova_api.add(self.engine, instance_uuid=uuid.upper(), cell_id=number)
+        return uuid
+
+    def test_a_cell_in_upper_case(self) -> None:
+        uuid = f'{base.new_uuid()[:-4]}abcd'
+        number = nova_api.add_cell(self.engine, uuid=uuid.upper(), name='c')
+        mapped = nova_api.add(self.engine, cell_id=number)
+        for spelled in (uuid, uuid.upper()):
+            cell = objects.CellMapping.get_by_uuid(self.context, spelled)
+            self.assertEqual(uuid, cell.uuid)
+        self.assertEqual(uuid, self.get(mapped)['cell_uuid'])
+        self.assertEqual(uuid, self.get(mapped)['cell_mapping']['uuid'])
+        listed = api.instance_mapping_get_all(self.context, cell_uuid=uuid)
+        self.assertEqual([mapped], self.uuids(listed))
+        [(_, said)] = facts = api.instance_mapping_scan(self.context, '', 10)
+        self.assertEqual(uuid, api.cell_of_fact(facts[0]), said)
+        new = self.map(cell_uuid=uuid)
+        rows = [{'instance_uuid': base.new_uuid(), 'project_id': 'p', 'cell_uuid': uuid}]
+        self.assertEqual(1, api.instance_mapping_create_bulk(self.context, rows)['created'])
+        changed = api.instance_mapping_update(
+            self.context, new, {'user_id': 'other'}, expected_cell_uuid=uuid
+        )
+        self.assertEqual(uuid, changed['cell_uuid'])
+        cell.name = 'other'
+        cell.save()
+        api.instance_mapping_destroy_bulk(
+            self.context, [mapped, new, rows[0]['instance_uuid']], expected_cell_uuid=uuid
+        )
+        cell.destroy()
+        self.assertEqual([], api.cell_mapping_get_all(self.context))
+
+    def test_an_instance_in_upper_case_is_what_its_unique_index_takes_it_for(self) -> None:
+        cell, other = self.cell(), self.cell()
+        uuid = self.in_upper_case(cell)
+        row = {'instance_uuid': uuid, 'project_id': 'p', 'cell_uuid': other}
+        result = api.instance_mapping_create_bulk(self.context, [row])
+        if self.kind == 'mariadb':
+            self.assertEqual((0, {uuid: cell}), (result['created'], result['conflicts']))
+            self.assertRaises(
+                exception.InstanceMappingExists, api.instance_mapping_create, self.context, row
+            )
+            self.assertEqual(cell, self.get(uuid)['cell_uuid'])
+            many = api.instance_mapping_get_by_instance_uuids(self.context, [uuid])
+            self.assertEqual([uuid], self.uuids(many))
+            changed = api.instance_mapping_update(
+                self.context, uuid, {'cell_uuid': other}, expected_cell_uuid=cell
+            )
+            self.assertEqual((uuid, other), (changed['instance_uuid'], changed['cell_uuid']))
+        else:
+            # It is another row, for Nova as well.
+            self.assertEqual(1, result['created'])
+            self.assertEqual(other, self.get(uuid)['cell_uuid'])
+        found = [found for found, _ in api.instance_mapping_scan(self.context, '', 10)]
+        self.assertEqual([uuid] if self.kind == 'mariadb' else [uuid.upper(), uuid], found)
+
+    def test_a_scan_in_pages_of_both_cases(self) -> None:
+        expected = []
+        for number in range(30):
+            uuid = base.new_uuid()
+            expected.append(uuid.upper() if number % 3 else uuid)
+            nova_api.add(self.engine, instance_uuid=expected[-1])
+        if self.kind == 'mariadb':
+            expected = [uuid.lower() for uuid in expected]
+        found: list[str] = []
+        while page := api.instance_mapping_scan(self.context, found[-1] if found else '', 4):
+            found += [uuid for uuid, _ in page]
+        self.assertEqual(sorted(expected), found)
+
+    def test_what_no_character_set_of_theirs_has_is_not_found(self) -> None:
+        self.cell(name='c')
+        self.map(project_id='p', user_id='u')
+        for text in ('\U0001f600', '日本', '?'):
+            self.assertEqual([], api.instance_mapping_get_all(self.context, project_id=text))
+            counts = api.instance_mapping_get_counts(self.context, 'p', text)
+            self.assertEqual({'project': {'instances': 1}, 'user': {'instances': 0}}, counts)
+            self.assertEqual([], api.cell_mapping_get_by_project_id(self.context, text))
+            for of_cell in (api.cell_mapping_get_by_name, api.cell_mapping_get_by_uuid):
+                self.assertRaises(exception.CellMappingNotFound, of_cell, self.context, text)
+            self.assertRaises(exception.InstanceMappingNotFound, self.get, text)
+            many = api.instance_mapping_get_by_instance_uuids(self.context, [text])
+            self.assertEqual([], many)
+
+
+@base.on_each_database
+class WithoutForeignKeys(_Case):
+    """Tools that copy a table lose them, and not every engine of MariaDB has them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        database = self.useFixture(fixtures.Database(self.kind, schema='nova'))
+        nova_schema.make(database.engine())
+        with self.engine.begin() as connection:
+            connection.execute(sa.text('ALTER TABLE instance_mappings RENAME TO kept'))
+            create = 'LIKE kept'
+            if self.kind == 'sqlite':
+                create = (
+                    '(created_at DATETIME, updated_at DATETIME, id INTEGER PRIMARY KEY, '
+                    'instance_uuid VARCHAR(36) UNIQUE, cell_id INTEGER, project_id VARCHAR(255), '
+                    'queued_for_delete BOOLEAN, user_id VARCHAR(255))'
+                )
+            if self.kind == 'postgresql':
+                create = '(LIKE kept INCLUDING ALL)'
+            connection.execute(sa.text(f'CREATE TABLE instance_mappings {create}'))
+        nova_cellmap.configure(database.conf())
+        self.cell_uuid = self.cell()
+
+    def test_no_mapping_to_what_is_no_cell(self) -> None:
+        uuid, nowhere = self.map(cell_uuid=self.cell_uuid), base.new_uuid()
+        row = {'instance_uuid': base.new_uuid(), 'project_id': 'p', 'cell_uuid': nowhere}
+        unmapped = self.map(cell_mapping=None)
+        seen = self.get(uuid)
+        for call in (
+            lambda: api.instance_mapping_create(self.context, row),
+            lambda: api.instance_mapping_create_bulk(self.context, [row]),
+            lambda: api.instance_mapping_update(self.context, uuid, {'cell_uuid': nowhere}),
+            lambda: api.instance_mapping_update_bulk(
+                self.context, [(seen, {'cell_uuid': nowhere})]
+            ),
+            lambda: api.instance_mapping_map_batch(
+                self.context,
+                nowhere,
+                [{'instance_uuid': unmapped, 'project_id': 'p'}],
+                last_instance_id=1,
+            ),
+        ):
+            self.assertRaises(exception.CellMappingNotFound, call)
+        self.assertEqual(self.cell_uuid, self.get(uuid)['cell_uuid'])
+        self.assertIsNone(self.get(unmapped)['cell_uuid'])
+
+    def test_a_cell_in_use_is_not_removed(self) -> None:
+        uuid = self.map(cell_uuid=self.cell_uuid)
+        destroy = api.cell_mapping_destroy
+        self.assertRaises(exception.CellMappingInUse, destroy, self.context, self.cell_uuid)
+        api.instance_mapping_destroy(self.context, uuid)
+        destroy(self.context, self.cell_uuid)
+
+    def test_an_id_that_no_cell_has_is_no_cell(self) -> None:
+        uuids = [nova_api.add(self.engine, cell_id=99) for _ in range(4)]
+        self.assertEqual([None] * 4, [self.get(uuid)['cell_uuid'] for uuid in uuids])
+        changed = api.instance_mapping_update(
+            self.context, uuids[0], {'cell_uuid': self.cell_uuid}, expected_cell_uuid=None
+        )
+        self.assertEqual(self.cell_uuid, changed['cell_uuid'])
+        seen = self.get(uuids[1])
+        changes = [(seen, {'cell_uuid': self.cell_uuid})]
+        self.assertEqual(1, api.instance_mapping_update_bulk(self.context, changes))
+        row = {'instance_uuid': uuids[2], 'project_id': 'project'}
+        result = api.instance_mapping_map_batch(
+            self.context, self.cell_uuid, [row], last_instance_id=1
+        )
+        self.assertEqual((1, 0), (result['created'], result['existing']))
+        self.assertEqual(self.cell_uuid, self.get(uuids[2])['cell_uuid'])
+        removed = api.instance_mapping_destroy_bulk(self.context, uuids, expected_cell_uuid=None)
+        self.assertEqual(1, removed)
+
+
+class ZeroDates(_Case):
+    """Of databases that were made without MariaDB's strict mode."""
+
+    kind = 'mariadb'
+
+    def test_it_is_no_time(self) -> None:
+        cell = self.cell()
+        uuid = self.map(cell_uuid=cell)
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql("SET SESSION sql_mode = ''")
+            for table in ('cell_mappings', 'instance_mappings'):
+                connection.exec_driver_sql(f"UPDATE {table} SET created_at = '0000-00-00'")
+        self.assertIsNone(self.get(uuid)['created_at'])
+        [mapping] = objects.InstanceMappingList.get_by_cell_uuid(self.context, cell)
+        self.assertIsNone(mapping.created_at)
+        self.assertEqual(
+            [None], [row['created_at'] for row in api.cell_mapping_get_all(self.context)]
+        )
 
 
 class OldRelease(_Case):
