@@ -56,7 +56,7 @@ def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
         return
     yield 'text is kept', _check_text(context)
     cells = CellMappingList.get_all(context)
-    yield 'cells are mapped', _check_cells(cells)
+    yield 'cells are mapped', _check_cells(cells.objects)
     yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
     for cell in cells:
         yield f'cell {cell.name or cell.uuid} is reachable', _check_reachable(cell)

@@ -175,7 +175,7 @@ def _move(
 ) -> int:
     is_from = context.schema.instance_mapping.c.cell_uuid.is_not_distinct_from(from_cell_uuid)
     values = columns.changed_mapping({'cell_uuid': to_cell_uuid})
-    with cell_mapping.must_exist(values):
+    with cell_mapping.must_exist(context, values):
         return batch.update(context, values, [is_from], uuids)
 
 
