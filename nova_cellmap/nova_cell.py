@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cell databases of Nova's shape, with instances in them: for tests.
 
-The ``instances`` table is that of Nova 34. Everything is made from a seed: the same
-numbers give the same cell.
+The ``instances`` table is that of Nova 34, and of its ``migrations`` there is what we read.
+Everything is made from a seed: the same numbers give the same cell.
 """
 
 from collections.abc import Iterator
@@ -79,6 +79,18 @@ instances = sa.Table(
     **MYSQL,
 )
 
+migrations = sa.Table(
+    'migrations',
+    metadata,
+    sa.Column('id', sa.Integer, primary_key=True),
+    sa.Column('instance_uuid', sa.String(36)),
+    sa.Column('status', sa.String(255)),
+    sa.Column('cross_cell_move', sa.Boolean),
+    sa.Column('deleted', sa.Integer),
+    sa.Index('migrations_instance_uuid_and_status_idx', 'deleted', 'instance_uuid', 'status'),
+    **MYSQL,
+)
+
 # So many rows are one transaction.
 BATCH = 5000
 _START = datetime.datetime(2026, 1, 1)
@@ -86,7 +98,7 @@ _STATES = ('active',) * 7 + ('building', 'stopped', 'error', 'shelved_offloaded'
 
 
 def create(engine: sa.Engine) -> None:
-    """Make the ``instances`` table of a cell."""
+    """Make the tables of a cell."""
     metadata.create_all(engine)
 
 

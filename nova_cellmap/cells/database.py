@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
+import datetime
 import logging
 import pathlib
 from typing import Any, TypeVar
@@ -15,10 +16,12 @@ from sqlalchemy.engine import url as sa_url
 
 from nova_cellmap import exception
 from nova_cellmap import url
+from nova_cellmap.cells import rows
 from nova_cellmap.db import deadline
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import errors
 from nova_cellmap.db import guard
+from nova_cellmap.db import server_time
 from nova_cellmap.db import session
 from nova_cellmap.db import undecoded
 from nova_cellmap.db.error_kinds import Kind
@@ -102,6 +105,14 @@ class Reader:
         :raises: CellUnreachable; NotACellDatabase where there is no such table
         """
         return self._asked(lambda connection: column_names(connection, table, self._cell.identity))
+
+    def now(self) -> datetime.datetime | None:
+        """The time by the server's own clock, in UTC; None where it says none.
+
+        :raises: CellUnreachable
+        """
+        found = self.rows(sa.select(server_time.utc_now(self.dialect)), 1)
+        return rows.time_of(found[0][0]) if found else None
 
     def close(self) -> None:
         self._drop()

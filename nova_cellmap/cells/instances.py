@@ -21,8 +21,8 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 # The columns that mapping needs.
 _NEEDED = ('id', 'uuid', 'project_id', 'user_id', 'deleted', 'vm_state')
 _MAPPED = (*_NEEDED, 'hidden')
-# And what says that Nova is at work on an instance.
-_LOOKED_AT = (*_MAPPED, 'task_state')
+# And what says that Nova is at work on an instance, or was until now.
+_LOOKED_AT = (*_MAPPED, 'task_state', 'updated_at', 'created_at')
 # What a person wants to see of an instance, as far as the release has it.
 _SHOWN = (
     'uuid',
@@ -248,8 +248,11 @@ class Instances:
     ) -> list[Instance | InvalidRow]:
         found: list[Instance | InvalidRow] = []
         for chunk in _chunks(values):
-            query = self._table.select(_LOOKED_AT).where(where(chunk))
-            instances, invalid = _sorted_out(self._rows(query, _MOST_OF_ONE * len(chunk)))
+            is_one = where(chunk)
+            query = self._table.select(_LOOKED_AT).where(is_one)
+            plain = self._table.select(_LOOKED_AT, is_plain=True).where(is_one)
+            found_rows = self._reader.rows(query, _MOST_OF_ONE * len(chunk), plain=plain)
+            instances, invalid = _sorted_out(found_rows)
             found += instances
             found += invalid
         return found

@@ -12,8 +12,10 @@ from nova_cellmap.objects import fields
 
 # nova.compute.vm_states.SOFT_DELETED: deleted for its user, restorable for a while.
 SOFT_DELETED = 'soft-delete'
-# nova.compute.task_states: Nova is at work on what the mapping calls queued for delete.
+# nova.compute.task_states: Nova is at work on what the mapping calls queued for delete, and on
+# its cell.
 _DELETING_OR_RESTORING = ('deleting', 'soft-deleting', 'restoring')
+_SCHEDULING = 'scheduling'
 
 # Rows that are no instances: the project of where Nova's map_instances was stopped, and the
 # uuid and project of what a migration of Nova's left in each cell.
@@ -30,8 +32,9 @@ class Instance(NamedTuple):
     ``id`` is the row's number in its cell. ``deleted`` says that it is gone for good,
     ``queued_for_delete`` that it is deleted or soft-deleted, ``hidden`` that it is the
     other half of a move: the instance is in another cell. Of a hidden one the project and
-    the user may be odd; where it has no project it is empty. ``is_changing`` says that Nova is
-    deleting or restoring it, as far as it was asked for.
+    the user may be odd; where it has no project it is empty. ``task_state`` is what Nova is doing
+    with one that is not deleted, and ``changed_at`` when the row was written last, in UTC: as far
+    as they were asked for and are known.
     """
 
     id: int
@@ -41,7 +44,18 @@ class Instance(NamedTuple):
     deleted: bool
     queued_for_delete: bool
     hidden: bool
-    is_changing: bool = False
+    task_state: str | None = None
+    changed_at: datetime.datetime | None = None
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether Nova is deleting or restoring it."""
+        return self.task_state in _DELETING_OR_RESTORING
+
+    @property
+    def is_scheduling(self) -> bool:
+        """Whether Nova is about to say which cell it is in."""
+        return self.task_state == _SCHEDULING
 
 
 class InvalidRow(NamedTuple):
@@ -64,11 +78,12 @@ class InvalidRow(NamedTuple):
 
 
 def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
-    """What a row says: id, uuid, project_id, user_id, deleted, vm_state, hidden; and task_state.
+    """What a row says: id, uuid, project_id, user_id, deleted, vm_state, hidden; and perhaps
+    task_state, updated_at, created_at.
 
     :returns: None for what is no instance, such as a marker of Nova's
     """
-    number, uuid, project_id, user_id, deleted, vm_state, hidden, *task_state = row
+    number, uuid, project_id, user_id, deleted, vm_state, hidden, *of_work = row
     if type(uuid) is not str:
         uuid = text_of(uuid)
     if type(project_id) is not str:
@@ -100,8 +115,13 @@ def parse(row: Sequence[Any]) -> Instance | InvalidRow | None:
         deleted=is_deleted,
         queued_for_delete=is_deleted or soft_deleted,
         hidden=is_hidden,
-        is_changing=not is_deleted and text_of(*task_state or [None]) in _DELETING_OR_RESTORING,
     )
+    if of_work:
+        task_state, *times = of_work
+        state = None if is_deleted else text_of(task_state)
+        instance = instance._replace(
+            task_state=state if is_text(state) else None, changed_at=last_time(*times)
+        )
     lacks = '' if is_hidden else owner_problem('project_id', project_id, required=True)
     return InvalidRow(number, shown(uuid), canonical, lacks, instance) if lacks else instance
 
@@ -147,6 +167,11 @@ def time_of(value: Any) -> datetime.datetime | None:
         return value.astimezone(datetime.UTC).replace(tzinfo=None)
     except OverflowError:
         return None
+
+
+def last_time(*values: Any) -> datetime.datetime | None:
+    """The last of some times, as naive UTC; None where none of them is one."""
+    return max((time for time in map(time_of, values) if time is not None), default=None)
 
 
 def owner_problem(name: str, value: Any, *, required: bool) -> str:

@@ -75,5 +75,6 @@ from nova_cellmap.db.progress import import_progress_clear as import_progress_cl
 from nova_cellmap.db.progress import import_progress_get as import_progress_get
 from nova_cellmap.db.progress import map_progress_clear as map_progress_clear
 from nova_cellmap.db.progress import map_progress_get as map_progress_get
+from nova_cellmap.db.server_time import utc_time_get as utc_time_get
 from nova_cellmap.db.transaction import reader as reader
 from nova_cellmap.db.transaction import writer as writer

@@ -33,6 +33,7 @@ from sqlalchemy import event
 from nova_cellmap import exception
 from nova_cellmap.db import errors
 from nova_cellmap.db import process
+from nova_cellmap.db import server_time
 
 LOG = logging.getLogger(__name__)
 
@@ -152,9 +153,8 @@ class Lease:
         return True
 
     def _row_of(self, connection: sa.Connection) -> str:
-        is_postgresql = connection.dialect.name == 'postgresql'
-        now = "clock_timestamp() AT TIME ZONE 'UTC'" if is_postgresql else 'UTC_TIMESTAMP()'
-        since = connection.execute(sa.select(sa.text(now))).scalar_one()
+        now = server_time.utc_now(connection.dialect.name)
+        since = connection.execute(sa.select(now)).scalar_one()
         said = {'owner': self._owner, 'holder': process.described(), 'since': f'{since:%F %T}'}
         return json.dumps(said)
 

@@ -2,6 +2,7 @@
 """What there is to say of Nova's own tables, where they are those of the mapping database."""
 
 from collections.abc import Iterable
+import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -49,18 +50,21 @@ def _revision(connection: sa.Connection) -> str | None:
 @reads_own
 def build_request_get_by_instance_uuids(
     context: Connected, instance_uuids: Iterable[str]
-) -> set[str]:
+) -> dict[str, datetime.datetime | None]:
     """Those of some instances that Nova is building: they have a build request.
 
     Where the tables are not Nova's, nobody is.
+
+    :returns: when each was made, as far as it says so
     """
     table = context.schema.build_request
     if table is None:
-        return set()
-    uuid: sa.ColumnElement[str] = table.c.instance_uuid
-    query = sa.select(uuid)
+        return {}
+    query = sa.select(table.c.instance_uuid, table.c.created_at)
     return {
-        found
+        uuid: created_at
         for chunk in columns.chunks(instance_uuids)
-        for found in context.connection.scalars(query.where(uuid.in_(chunk)))
+        for uuid, created_at in context.connection.execute(
+            query.where(table.c.instance_uuid.in_(chunk))
+        )
     }

@@ -13,6 +13,7 @@ from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.upkeep import empty_cells
+from nova_cellmap.upkeep.age import Patience
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Problem
 from nova_cellmap.upkeep.cell_report import CellReport
@@ -36,6 +37,7 @@ class Audit:
     :param purge: remove the orphaned
     :param batch_size: how many rows of each side are read at a time
     :param sleep: seconds to rest after each batch
+    :param patience: how long is waited for Nova
     :ivar reports: a CellReport by the uuid of each cell that is looked at; complete once
         :meth:`problems` has come to its end
     """
@@ -50,10 +52,11 @@ class Audit:
         purge: bool = False,
         batch_size: int = BATCH_SIZE,
         sleep: float = 0,
+        patience: Patience | None = None,
     ) -> None:
         self._context = context
         self._readers = Readers(context, cells)
-        self._judge = Judge(context, self._readers)
+        self._judge = Judge(context, self._readers, patience or Patience())
         self._repairs = Repairs(context, repair=repair, purge=purge)
         self._purge = purge
         self._size = min(batch_size, _MOST_SUSPECTS)
@@ -116,7 +119,8 @@ class Audit:
             left = {
                 (problem.instance_uuid, problem.kind)
                 for case in self._cases([case.uuid for case in cases])
-                for problem in case.problems
+                # What was written just now may be young.
+                for problem in (*case.differences, *case.problems)
             }
             for problem in problems:
                 problem.repaired = (problem.instance_uuid, problem.kind) not in left

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 import dataclasses
+import datetime
 import enum
 import functools
 from typing import Any
@@ -11,6 +12,8 @@ from nova_cellmap.cells import rows
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.db import api as db_api
+from nova_cellmap.upkeep import age
+from nova_cellmap.upkeep.age import Patience
 
 
 class Kind(enum.StrEnum):
@@ -30,6 +33,8 @@ class Kind(enum.StrEnum):
     STALE_QUEUED_FOR_DELETE = 'stale_queued_for_delete'
     # Live and not hidden in two cells: only a person can tell which is the one.
     DUPLICATE = 'duplicate'
+    # Nova has been at work on it for too long: it may have died over it.
+    STUCK = 'stuck'
 
 
 @dataclasses.dataclass
@@ -57,6 +62,8 @@ class Case:
     :param identity: what a person calls a cell, by its uuid
     :param invalid: by cell, its rows that cannot be read for what they are
     :param is_building: whether Nova is building it, and is going to map it itself
+    :param move: in which state Nova's move of it to another cell is, if one is under way
+    :param age: how long ago one of its rows or its mapping was written last, if that is known
     """
 
     uuid: str
@@ -66,15 +73,34 @@ class Case:
     identity: Callable[[str], str] = str
     invalid: Mapping[str, Collection[InvalidRow]] = dataclasses.field(default_factory=dict)
     is_building: bool = False
+    move: str | None = None
+    age: datetime.timedelta | None = None
+    patience: Patience = dataclasses.field(default_factory=Patience)
+
+    @functools.cached_property
+    def differences(self) -> list[Problem]:
+        """Whatever differs, also what is in flight."""
+        return [Problem(self.uuid, *found) for found in self._found()]
 
     @functools.cached_property
     def problems(self) -> list[Problem]:
-        return [problem for problem in self._differences if not self._is_in_flight(problem)]
+        problems = [each for each in self.differences if not self._is_left(each)]
+        stuck = [each for each in self.differences if self._is_stuck(each)]
+        if stuck:
+            works = ' and '.join(sorted({str(self._work(each)) for each in stuck}))
+            detail = f'{works}: nothing has changed for {age.shown(self.age or _NO_TIME)}'
+            problems.append(Problem(self.uuid, Kind.STUCK, stuck[0].cell_uuid, detail))
+        return problems
 
     @property
     def is_in_flight(self) -> bool:
         """Whether something differs that Nova is at work on: it is no problem."""
-        return any(map(self._is_in_flight, self._differences))
+        return any(self._is_left(each) and not self._is_stuck(each) for each in self.differences)
+
+    @property
+    def is_repairable(self) -> bool:
+        """Whether the mapping has to be another, and it is known which."""
+        return self.has(*_REPAIRABLE)
 
     def has(self, *kinds: Kind) -> bool:
         return any(problem.kind in kinds for problem in self.problems)
@@ -95,7 +121,8 @@ class Case:
         that it is mapped to."""
         if self.live:
             return self.live[0]
-        return self.named if self.named in self.rows else min(self.rows)  # type: ignore[return-value]
+        is_named = self.named in self.rows or not self.rows
+        return self.named if is_named else min(self.rows)  # type: ignore[return-value]
 
     @property
     def instance(self) -> Instance:
@@ -116,23 +143,34 @@ class Case:
     @property
     def correction(self) -> dict[str, Any]:
         """The same without what Nova is at work on."""
-        left = {_WRITTEN[each.kind] for each in self._differences if self._is_in_flight(each)}
+        left = {_WRITTEN.get(each.kind) for each in self.differences if self._is_left(each)}
         return {name: value for name, value in self.truth.items() if name not in left}
 
-    @functools.cached_property
-    def _differences(self) -> list[Problem]:
-        return [Problem(self.uuid, *found) for found in self._found()]
+    def _is_left(self, difference: Problem) -> bool:
+        """Whether Nova is at work on it, or may be."""
+        if self._work(difference) is not None:
+            return True
+        # What makes a row invalid nobody is going to change.
+        return difference.kind is not Kind.INVALID_ROW and self.patience.is_young(self.age)
 
-    def _is_in_flight(self, problem: Problem) -> bool:
-        match problem.kind:
-            case Kind.MISSING | Kind.NO_CELL:
+    def _is_stuck(self, difference: Problem) -> bool:
+        return self._work(difference) is not None and self.patience.is_over(self.age)
+
+    def _work(self, difference: Problem) -> str | None:
+        """What Nova is doing about it, if anything."""
+        match difference.kind:
+            case Kind.MISSING | Kind.NO_CELL if self.is_building:
                 # If it is mapped by another, Nova's conductor cannot do it, and logs an error.
-                return self.is_building
-            case Kind.STALE_QUEUED_FOR_DELETE:
+                return 'it has a build request'
+            case Kind.MISSING | Kind.NO_CELL if self.instance.is_scheduling:
+                return f'task_state is {self.instance.task_state}'
+            case Kind.STALE_QUEUED_FOR_DELETE if self.instance.is_changing:
                 # One of the two is written first.
-                return self.instance.is_changing
-            case _:
-                return False
+                return f'task_state is {self.instance.task_state}'
+            case Kind.DUPLICATE if self.move is not None:
+                # Its row is shown in the one cell before it is hidden in the other.
+                return f'its migration from cell to cell is {self.move}'
+        return None
 
     def _found(self) -> Iterator[tuple[Kind, str, str]]:
         """Kind, cell and detail of each problem."""
@@ -185,6 +223,14 @@ class Case:
             yield Kind.STALE_QUEUED_FOR_DELETE, home, f'{told} deleted'
 
 
+# What is told by the cell that has the instance.
+_REPAIRABLE = (
+    Kind.WRONG_CELL,
+    Kind.NO_CELL,
+    Kind.WRONG_OWNER,
+    Kind.STALE_QUEUED_FOR_DELETE,
+)
+_NO_TIME = datetime.timedelta()
 # What of a mapping Nova writes, where such a thing is in flight.
 _WRITTEN = {Kind.NO_CELL: 'cell_uuid', Kind.STALE_QUEUED_FOR_DELETE: 'queued_for_delete'}
 

@@ -3,15 +3,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 import contextlib
+import logging
 from typing import Self
 
 from nova_cellmap import exception
-from nova_cellmap.cells.rows import Instance
-from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.upkeep.streams import CellReader
+from nova_cellmap.upkeep.streams import Rows
+
+LOG = logging.getLogger(__name__)
 
 
 class Readers:
@@ -47,9 +49,7 @@ class Readers:
         """What a person calls a cell."""
         return self.cells[cell_uuid].identity if cell_uuid in self.cells else cell_uuid
 
-    def rows_of(
-        self, uuids: Sequence[str]
-    ) -> Iterator[tuple[str, Sequence[Instance | InvalidRow]]]:
+    def rows_of(self, uuids: Sequence[str]) -> Iterator[tuple[str, Rows]]:
         """The rows of some instances in each cell that can be read, hidden ones too."""
         asked = [
             (cell_uuid, reader.of(uuids))
@@ -61,6 +61,21 @@ class Readers:
                 yield cell_uuid, answer.result()
             except exception.CellError as error:
                 self.errors[cell_uuid] = error
+
+    def moves_of(self, uuids: Sequence[str]) -> dict[str, str]:
+        """In which state the moves between cells are that are under way, by instance.
+
+        A cell of which that cannot be read is passed over: it may be that only its instances may
+        be read.
+        """
+        moves: dict[str, str] = {}
+        for cell_uuid, reader in self._readers.items():
+            if cell_uuid not in self.errors:
+                try:
+                    moves.update(reader.moves_of(uuids).result())
+                except exception.CellError as error:
+                    LOG.info('Which instances are moved cannot be told: %s', error)
+        return moves
 
     def look_again(self) -> None:
         """Read the cells that have come meanwhile too, and no more those that were changed."""

@@ -14,9 +14,6 @@ from nova_cellmap.upkeep.case import Kind
 
 LOG = logging.getLogger(__name__)
 
-# What no look at the cells tells how to correct.
-_NOT_CORRECTED = (Kind.MISSING, Kind.ORPHANED, Kind.DUPLICATE, Kind.INVALID_ROW)
-
 
 class Repairs:
     """Repairs of mappings.
@@ -42,7 +39,7 @@ class Repairs:
             if self._repair:
                 missing = [case for case in cases if case.has(Kind.MISSING)]
                 apart.each(missing, self._create, _warn)
-                wrong = [case for case in cases if _is_correctable(case)]
+                wrong = [case for case in cases if case.is_repairable]
                 apart.each(wrong, self._update, _warn)
         if self._purge:
             self._remove([case for case in cases if case.has(Kind.ORPHANED)])
@@ -63,10 +60,6 @@ class Repairs:
             db_api.instance_mapping_destroy_bulk(
                 self._context, uuids, expected_cell_uuid=cell_uuid
             )
-
-
-def _is_correctable(case: Case) -> bool:
-    return case.mapping is not None and bool(case.problems) and not case.has(*_NOT_CORRECTED)
 
 
 def _warn(case: Case, error: exception.InvalidInput) -> None:

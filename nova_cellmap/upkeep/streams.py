@@ -5,11 +5,14 @@ import bisect
 from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
+import datetime
 import operator
+from typing import NamedTuple
 
 from nova_cellmap.cells import database
 from nova_cellmap.cells.instances import Instances
 from nova_cellmap.cells.instances import OddSpellings
+from nova_cellmap.cells.migrations import Migrations
 from nova_cellmap.cells.rows import Instance
 from nova_cellmap.cells.rows import InvalidRow
 from nova_cellmap.context import RequestContext
@@ -32,6 +35,13 @@ class Page:
     invalid: Sequence[InvalidRow] = ()
     odd: int = 0
     is_end: bool = False
+
+
+class Rows(NamedTuple):
+    """A cell's rows of some instances, and the time there just before they were read."""
+
+    found: list[Instance | InvalidRow]
+    now: datetime.datetime | None
 
 
 class Stream:
@@ -115,9 +125,13 @@ class CellReader:
         """
         return self._thread.submit(self._page, last, limit)
 
-    def of(self, uuids: Sequence[str]) -> 'futures.Future[list[Instance | InvalidRow]]':
+    def of(self, uuids: Sequence[str]) -> 'futures.Future[Rows]':
         """The rows of some instances, hidden ones too."""
         return self._thread.submit(self._of, uuids)
+
+    def moves_of(self, uuids: Sequence[str]) -> 'futures.Future[dict[str, str]]':
+        """In which state the moves to another cell are that are under way, by instance."""
+        return self._thread.submit(lambda: Migrations(self._reader).moves_of(uuids))
 
     def is_empty(self) -> 'futures.Future[bool]':
         """Whether there are no rows at all, not even of deleted instances."""
@@ -148,10 +162,11 @@ class CellReader:
         nobodys = [each for each in invalid if each.uuid is None]
         return Page(last, suspects=suspects, invalid=nobodys, odd=len(suspects) + len(nobodys))
 
-    def _of(self, uuids: Sequence[str]) -> list[Instance | InvalidRow]:
+    def _of(self, uuids: Sequence[str]) -> Rows:
         if self._odd is None:
             self._odd = self._instances.odd_spellings()
-        return self._instances.of(uuids, self._odd)
+        now = self._reader.now()
+        return Rows(self._instances.of(uuids, self._odd), now)
 
     @property
     def _instances(self) -> Instances:

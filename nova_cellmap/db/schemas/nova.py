@@ -62,7 +62,11 @@ def make(
         mappings,
         inserted_mapping=_mappings(sa.MetaData(), columns, texts, sa.Integer()),
         host_mapping=sa.table('host_mappings', sa.column('cell_id', sa.Integer)),
-        build_request=sa.table('build_requests', sa.column('instance_uuid', sa.String)),
+        build_request=sa.table(
+            'build_requests',
+            sa.column('instance_uuid', sa.String),
+            sa.column('created_at', sa.DateTime),
+        ),
         marker_projects=(MARKER, NOBODY),
         marker_instances=(NOBODY,),
         lacks=_lacking(cells, own.cell_mapping) | _lacking(mappings, own.instance_mapping),

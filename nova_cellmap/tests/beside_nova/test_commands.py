@@ -116,8 +116,8 @@ class Commands(base.TestCase):
             self.assertEqual(self.instances(number), self.mapped_to(cell_id))
         markers = nova_api.instance_mappings.c.project_id == nova_api.MARKER
         self.assertEqual([], self.rows(sa.select(nova_api.instance_mappings).where(markers)))
-        self.run_ours('audit', '--repair')
-        self.run_ours('audit')
+        self.run_ours('audit', '--repair', '--min-age', '0')
+        self.run_ours('audit', '--min-age', '0')
 
     def instances(self, number: int) -> set[tuple[str, ...]]:
         table = nova_cell.instances

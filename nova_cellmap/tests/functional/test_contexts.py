@@ -63,6 +63,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'nova_schema_get': (),
         'nova_traces_get': (instance,),
         'build_request_get_by_instance_uuids': ([instance],),
+        'utc_time_get': (),
     }
 
 

@@ -93,7 +93,8 @@ def url_of(engine: sa.Engine) -> str:
 def empty(nova: sa.Engine) -> None:
     """Remove the instances of a cell."""
     with nova.begin() as connection:
-        connection.execute(nova_cell.instances.delete())
+        for table in (nova_cell.migrations, nova_cell.instances):
+            connection.execute(table.delete())
 
 
 def instances_in(nova: sa.Engine) -> dict[str, int]:

@@ -2,6 +2,7 @@
 """cell_v2 audit."""
 
 import csv
+import datetime
 import io
 import json
 import signal
@@ -24,11 +25,16 @@ _PROBLEMS = {
     'stale_queued_for_delete',
     'duplicate',
     'invalid_row',
+    'stuck',
 }
+# What is never repaired, besides the orphaned.
+_NEVER = ('duplicate', 'invalid_row', 'stuck')
+_LONG_AGO = datetime.datetime(2026, 1, 1)
 
 
 class _Case(base.TestCase):
-    command = ('cell_v2', 'audit')
+    # What a test has just made is to be looked at.
+    command = ('cell_v2', 'audit', '--min-age', '0')
 
     def setUp(self) -> None:
         super().setUp()
@@ -51,9 +57,19 @@ class _Case(base.TestCase):
             self.add(queued_for_delete=True): 'stale_queued_for_delete',
             nova_cell.add(self.nova, project_id='p\x1b[31m'): 'invalid_row',
         }
+        deleting = nova_cell.add(self.nova, task_state='deleting')
+        mapped = {'cell_uuid': self.cell.uuid, 'queued_for_delete': True}
+        self.make_mapping(instance_uuid=deleting, **mapped)
+        self.age(deleting)
+        problems[deleting] = 'stuck'
         duplicate = self.add()
         nova_cell.add(self.nova2, uuid=duplicate)
         return {**problems, duplicate: 'duplicate'}
+
+    def age(self, uuid: str) -> None:
+        """Have the mapping of an instance be an old one."""
+        old = own.instance_mapping.update().values(created_at=_LONG_AGO, updated_at=None)
+        self.execute(old.where(own.instance_mapping.c.instance_uuid == uuid))
 
     def audit(self, status: int, *options: str) -> list[dict[str, Any]]:
         rows = self.assert_ends(status, self.call(*self.command, *options, '-f', 'json')).json
@@ -84,17 +100,14 @@ class Audit(_Case):
         for row in self.audit(1, '--repair'):
             repaired = problems[row['instance_uuid']] not in (
                 'orphaned',
-                'duplicate',
-                'invalid_row',
+                *_NEVER,
             )
             self.assertEqual(repaired, row['detail'].endswith('; repaired'), str(row))
         self.assertEqual(
-            {'orphaned', 'duplicate', 'invalid_row'},
+            {'orphaned', *_NEVER},
             {row['problem'] for row in self.audit(1, '--purge')},
         )
-        self.assertEqual(
-            ['duplicate', 'invalid_row'], sorted(row['problem'] for row in self.audit(1))
-        )
+        self.assertEqual(sorted(_NEVER), sorted(row['problem'] for row in self.audit(1)))
 
     def test_0_where_all_is_repaired(self) -> None:
         self.add(cell_uuid=None)
@@ -163,33 +176,55 @@ class OutputSqlite(_Case):
         self.assertEqual(
             {
                 'status': 1,
-                'instances': 8,
-                'mappings': 5,
-                'problems': 8,
-                'left': 3,
+                'instances': 9,
+                'mappings': 6,
+                'problems': 9,
+                'left': 4,
                 'in_flight': 0,
                 'other_cells_not_read': {},
             },
             summary,
         )
         self.assertEqual(dict.fromkeys(sorted(_PROBLEMS), 1), first['problems'])
-        self.assertEqual((5, 3, None), (first['repaired'], first['left'], first['error']))
+        self.assertEqual((5, 4, None), (first['repaired'], first['left'], first['error']))
         self.assertEqual(
             ('cell2', 1, {}), (second['cell_name'], second['instances'], second['problems'])
         )
-        for word in ('cell1', 'cell2', '3 problems left', '1 duplicate'):
+        for word in ('cell1', 'cell2', '4 problems left', '1 duplicate'):
             self.assertIn(word, err)
 
     def test_quiet_prints_the_rows_alone(self) -> None:
         self.break_all()
         outcome = self.assert_ends(1, self.call('-q', *self.command, '-f', 'value'))
         self.assertEqual('', outcome.err)
-        self.assertEqual(8, len(outcome.out.splitlines()))
+        self.assertEqual(9, len(outcome.out.splitlines()))
 
     def test_64_where_a_number_is_none(self) -> None:
         for option in ('--batch-size', '--sleep'):
             for text in ('-1', 'x', '', '1e', 'nan', 'inf', '٣', '9' * 30):
                 self.assert_fails(64, *self.command, f'{option}={text}')
+
+    def test_64_where_a_time_is_none(self) -> None:
+        for option in ('--min-age', '--stuck-after'):
+            for text in ('-1', 'x', '', '1e', '1.5h', '1w', '٣', '9' * 9 + 'd', '9' * 5000):
+                self.assertIn(option, self.assert_fails(64, *self.command, f'{option}={text}'))
+
+    def test_what_was_changed_a_moment_ago_is_in_flight(self) -> None:
+        uuid = self.add(project_id='theirs')
+        command = ('cell_v2', 'audit', '--repair', '-f', 'json')
+        outcome = self.assert_succeeds(*command)
+        self.assertEqual([], outcome.json)
+        self.assertIn('1 in flight', outcome.err)
+        for given in ('0', '0s'):
+            [row] = self.assert_succeeds(*command, '--min-age', given).json
+            self.assertEqual((uuid, 'wrong_owner'), (row['instance_uuid'], row['problem']))
+            uuid = self.add(project_id='theirs')
+        self.age(uuid)
+        for given in ('90', '90s', '15m', '1h', '1d'):
+            [row] = self.assert_succeeds(*command, '--min-age', given).json
+            self.assertEqual(uuid, row['instance_uuid'])
+            uuid = self.add(project_id='theirs')
+            self.age(uuid)
 
     def test_64_where_the_summary_has_no_place(self) -> None:
         for path in (self.folder / 'no' / 'x', self.folder):

@@ -73,7 +73,7 @@ class Streams(_Case):
 
     def test_an_audit_that_is_cut_off_tells_how_far_it_came(self) -> None:
         nova_cell.fill(self.nova, 3000)
-        argv = ('cell_v2', 'audit', '-f', 'value')
+        argv = ('cell_v2', 'audit', '--min-age', '0', '-f', 'value')
         self.assertIn('Stopped: ', self.assert_ends(69, self.shell('>/dev/full', *argv)).err)
 
     def test_no_message_is_worth_stopping_for(self) -> None:

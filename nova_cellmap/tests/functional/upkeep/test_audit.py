@@ -4,6 +4,7 @@
 from collections import Counter
 from collections.abc import Iterator
 import contextlib
+import datetime
 from typing import Any
 from unittest import mock
 
@@ -26,6 +27,9 @@ from nova_cellmap.upkeep.case import Kind
 from nova_cellmap.upkeep.case import Problem
 
 _DOZEN = 12
+# What is never repaired.
+_NEVER = (Kind.DUPLICATE, Kind.INVALID_ROW, Kind.STUCK)
+_LONG_AGO = datetime.datetime(2026, 1, 1)
 
 
 class _Case(cells_base.TestCase):
@@ -304,6 +308,17 @@ class _Cloud(_Case):
             connection.execute(invalid.where(table.c.uuid == row.instance_uuid))
         return str(row.instance_uuid)
 
+    def make_stuck(self) -> str:
+        row = next(self.healthy)
+        table = nova_cell.instances
+        with self.novas[row.cell_uuid].begin() as connection:
+            deleting = table.update().values(task_state='deleting')
+            connection.execute(deleting.where(table.c.uuid == row.instance_uuid))
+        self.change(
+            row.instance_uuid, queued_for_delete=True, created_at=_LONG_AGO, updated_at=None
+        )
+        return str(row.instance_uuid)
+
     def _changed(self, **values: Any) -> str:
         uuid = next(self.healthy).instance_uuid
         self.change(uuid, **values)
@@ -335,10 +350,10 @@ class Cloud(_Cloud):
             for problem in run.problems()
             if problem.repaired
         }
-        never = faults[Kind.DUPLICATE] | faults[Kind.INVALID_ROW]
+        never = set().union(*(faults[kind] for kind in _NEVER))
         left = faults[Kind.ORPHANED] | never
         self.assertEqual(expected - left, repaired)
-        self.assertEqual(3 * _DOZEN, sum(report.left for report in run.reports.values()))
+        self.assertEqual(4 * _DOZEN, sum(report.left for report in run.reports.values()))
         self.assertEqual(left, self.found())
         self.assertEqual(left, self.found(repair=True))
 
@@ -354,7 +369,7 @@ class Cloud(_Cloud):
 
     def test_all_is_repaired_at_once(self) -> None:
         for kind in Kind:
-            if kind not in (Kind.DUPLICATE, Kind.INVALID_ROW):
+            if kind not in _NEVER:
                 self.break_(kind)
         self.assertTrue(
             all(problem.repaired for problem in self.problems(repair=True, purge=True))

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an audit has found, as a person or a script wants to read it."""
+
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from nova_cellmap.cli import streams
+from nova_cellmap.text import escaped
+
+if TYPE_CHECKING:
+    from nova_cellmap.upkeep import audit
+
+# The width of the longest bar of the summary.
+_BAR = 30
+# Where nobody watches.
+_LOG_WIDTH = 200
+
+
+class Report:
+    """What a run has found so far."""
+
+    def __init__(self, run: 'audit.Audit') -> None:
+        self._run = run
+        self._start = time.monotonic()
+
+    def counts(self) -> str:
+        """How many problems there were and are."""
+        reports = self._run.reports.values()
+        found = sum(report.found.total() for report in reports)
+        repaired = sum(report.repaired.total() for report in reports)
+        return f'{_counted(found, "problem")} found until then, {repaired:,} of them repaired'
+
+    def summary(self) -> dict[str, Any]:
+        run = self._run
+        left = sum(report.left for report in run.reports.values())
+        # A cell that is not looked at may still have to be asked who has an instance.
+        unread = {uuid: str(why) for uuid, why in run.errors.items() if uuid not in run.reports}
+        return {
+            'status': 2 if run.errors else 1 if left else 0,
+            'instances': run.instances,
+            'mappings': sum(report.mappings for report in run.reports.values()),
+            'problems': sum(report.found.total() for report in run.reports.values()),
+            'left': left,
+            'in_flight': sum(report.in_flight for report in run.reports.values()),
+            'seconds': round(time.monotonic() - self._start, 3),
+            'cells': [self._of_cell(uuid) for uuid in run.reports],
+            'other_cells_not_read': unread,
+        }
+
+    def _of_cell(self, uuid: str) -> dict[str, Any]:
+        report, errors = self._run.reports[uuid], self._run.errors
+        return {
+            'cell_uuid': uuid,
+            'cell_name': report.cell.name,
+            'instances': report.instances,
+            'mappings': report.mappings,
+            'problems': {kind.value: number for kind, number in sorted(report.found.items())},
+            'repaired': report.repaired.total(),
+            'left': report.left,
+            'in_flight': report.in_flight,
+            'error': str(errors[uuid]) if uuid in errors else None,
+        }
+
+
+def show(summary: dict[str, Any], stream: TextIO) -> None:
+    """Print a summary: a line and a bar a cell, and what is left."""
+    from rich import console
+    from rich import text
+
+    # Nobody breaks the lines of a log.
+    printer = console.Console(
+        file=streams.to_draw_on(stream),
+        highlight=False,
+        width=None if stream.isatty() else _LOG_WIDTH,
+    )
+    printer.print(_table(summary))
+    lines = [
+        f'{_name(cell)}: '
+        + ', '.join(f'{number:,} {kind}' for kind, number in cell['problems'].items())
+        for cell in summary['cells']
+        if cell['problems']
+    ]
+    errors = [cell['error'] for cell in summary['cells'] if cell['error'] is not None]
+    if summary['in_flight']:
+        lines.append(
+            f'{summary["in_flight"]:,} in flight: left alone, until Nova is done with them.'
+        )
+    for line in lines:
+        printer.print(_text(line), soft_wrap=True)
+    for error in (*errors, *summary['other_cells_not_read'].values()):
+        printer.print(_text(error, style='red'), soft_wrap=True)
+    style = 'red' if summary['status'] else 'green'
+    printer.print(text.Text(_verdict(summary), style=style), soft_wrap=True)
+
+
+def _table(summary: dict[str, Any]) -> Any:
+    from rich import table
+    from rich import text
+
+    shown = table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    shown.add_column('cell')
+    for name in ('instances', 'problems', 'repaired', 'left'):
+        shown.add_column(name, justify='right')
+    shown.add_column('')
+    most = max((cell['instances'] for cell in summary['cells']), default=0)
+    for cell in summary['cells']:
+        if cell['error'] is not None:
+            shown.add_row(_text(_name(cell)), *'----', text.Text('not read', style='red'))
+            continue
+        numbers = cell['instances'], sum(cell['problems'].values()), cell['repaired'], cell['left']
+        shown.add_row(_text(_name(cell)), *(f'{number:,}' for number in numbers), _bar(cell, most))
+    return shown
+
+
+def _name(cell: dict[str, Any]) -> str:
+    return str(cell['cell_name'] or cell['cell_uuid'])
+
+
+def _text(words: str, style: str = '') -> Any:
+    """Words of others, which are no markup and do not move the cursor."""
+    from rich import text
+
+    return text.Text(escaped(words), style=style)
+
+
+def _bar(cell: dict[str, Any], most: int) -> Any:
+    """The cell's size beside the largest; red is the part that has problems left."""
+    from rich import text
+
+    width = max(1, round(_BAR * cell['instances'] / most)) if cell['instances'] else 0
+    bad = min(width, -(-width * cell['left'] // max(cell['instances'], 1)))
+    return text.Text('█' * (width - bad), style='green') + text.Text('░' * bad, style='red')
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    rate = summary['instances'] / max(summary['seconds'], 1e-3)
+    compared = _counted(summary['instances'], 'instance')
+    took = f'{compared} in {summary["seconds"]:,.1f} s, {rate:,.0f}/s'
+    left = summary['left']
+    if summary['status'] == 2:
+        rest = f'{_counted(left, "problem")} left' if left else 'no problem'
+        return f'Not all cells could be read; in the others, {rest} ({took}).'
+    if left:
+        return f'{_counted(left, "problem")} left ({took}).'
+    if summary['problems']:
+        return f'{_counted(summary["problems"], "problem")} repaired, none left ({took}).'
+    return f'The mapping is correct ({took}).'
+
+
+def _counted(number: int, thing: str) -> str:
+    return f'{number:,} {thing}' if number == 1 else f'{number:,} {thing}s'
