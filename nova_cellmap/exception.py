@@ -275,6 +275,17 @@ class PurgeRefused(CellError):
     )
 
 
+class ChangesRefused(CellMapError):
+    """An audit would change more than it is allowed to."""
+
+    msg_fmt = (
+        '{number:,} mappings would be changed ({kinds}), and {most:,} are allowed: nothing was '
+        'changed. A cell whose database is another one, or not up to date, makes that many wrong; '
+        'look at some of the problems first. Where they are right, allow them: '
+        '--max-changes {number}.'
+    )
+
+
 class Cell0CannotBeDisabled(CellError):
     msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
 

@@ -127,8 +127,9 @@ class Instances:
         _, invalid = _sorted_out(self._rows(query, _CHUNK))
         return invalid
 
-    def facts_after(self, last_uuid: str, limit: int) -> Said:
-        """What the mapping should say of the next rows by ``uuid``, hidden ones left out.
+    def facts_after(self, last_uuid: str, limit: int, project_id: str | None = None) -> Said:
+        """What the mapping should say of the next rows by ``uuid``, hidden ones left out; of a
+        project, or of all.
 
         Of uuids that are spelled as the mapping spells them: their order is the same in every
         collation. For the others see :meth:`odd_after`.
@@ -137,12 +138,14 @@ class Instances:
         query = self._facts.where(column > last_uuid).limit(limit + 1)
         if self._are_odd_left_out:
             query = query.where(self._table.is_canonical())
+        if project_id is not None:
+            query = query.where(self._table['project_id'] == project_id)
         found = _as_text(self._rows(query, limit + 1))
         if not _are_canonical(found):
             if self._are_odd_left_out:
                 raise self._misread('the uuids of its instances are not what it was asked for')
             self._are_odd_left_out = True
-            return self.facts_after(last_uuid, limit)
+            return self.facts_after(last_uuid, limit, project_id)
         spelled = [row[0] for row in found]
         if spelled != sorted(spelled) or (spelled and spelled[0] <= last_uuid):
             raise self._misread(

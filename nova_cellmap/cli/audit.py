@@ -5,10 +5,12 @@ import argparse
 from collections.abc import Iterable, Iterator
 import contextlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from nova_cellmap import exception
 from nova_cellmap import private_files
+from nova_cellmap import uuids
 from nova_cellmap.cli import audit_report
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
@@ -18,6 +20,7 @@ from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
     from nova_cellmap.upkeep import audit
+    from nova_cellmap.upkeep import limits
 
 
 class Audit(base.Lister):
@@ -38,19 +41,25 @@ class Audit(base.Lister):
         'nova-cellmap-manage cell_v2 audit --repair --purge',
         '# where nothing else writes, as right after map_instances:',
         'nova-cellmap-manage cell_v2 audit --repair --min-age 0',
-        '# every night, gently, with a record of how it went:',
+        '# after a restored backup, when the problems have been looked at:',
+        'nova-cellmap-manage cell_v2 audit --repair --max-changes 5%',
+        '# every night, gently, a part of a large cloud, with a record of how it went:',
         'nova-cellmap-manage cell_v2 audit --repair --batch-size 500 --sleep 0.1 \\',
-        '    -f csv --summary /var/lib/nova-cellmap/audit.json',
+        '    --max-duration 2h -f csv --summary /var/lib/nova-cellmap/audit.json',
+        '# for one user who complains:',
+        'nova-cellmap-manage cell_v2 audit --project PROJECT',
+        'nova-cellmap-manage cell_v2 audit --repair --instance UUID --instance UUID',
     )
     exit_statuses = {
         0: 'the mapping is correct, or is now',
-        1: 'problems are left',
+        1: 'problems are left, or --max-duration was over before the end',
         2: 'a cell could not be read; of the others, problems may be left as well',
-        3: 'a cell is empty and many mappings name it: --purge was refused, nothing was changed',
-        base.Status.NO_INPUT: 'there is no such cell',
-        base.Status.USAGE: 'a number or a time is none, or the summary has no place',
+        3: 'nothing was changed: more than --max-changes would have been; or a cell is empty and '
+        'many mappings name it, and --purge was refused',
+        base.Status.NO_INPUT: 'there is no such cell, or nobody knows such an instance',
+        base.Status.USAGE: 'a number, a time or a uuid is none, or the summary has no place',
     }
-    statuses = {exception.PurgeRefused: 3}
+    statuses = {exception.PurgeRefused: 3, exception.ChangesRefused: 3}
     tells_database = True
     columns = ('instance_uuid', 'problem', 'cell_uuid', 'detail')
 
@@ -58,12 +67,34 @@ class Audit(base.Lister):
         parser = super().get_parser(prog_name)
         cell_commands.add_cell(parser, required=False, verb=' to look at; all by default')
         parser.add_argument(
+            '--instance',
+            metavar='UUID',
+            action='append',
+            default=[],
+            help='Look at this instance alone; may be repeated.',
+        )
+        parser.add_argument(
+            '--project', metavar='ID', help='Look at the instances of this project alone.'
+        )
+        parser.add_argument(
             '--repair',
             action='store_true',
             help='Repair what the cells tell how to: all but orphaned, duplicate, invalid_row '
             'and stuck.',
         )
         parser.add_argument('--purge', action='store_true', help='Remove the orphaned mappings.')
+        parser.add_argument(
+            '--max-changes',
+            metavar='N|P%',
+            help='Change nothing where more than N mappings, or P%% of all, would be repaired and '
+            'removed; 1%% by default, but at least 100.',
+        )
+        parser.add_argument(
+            '--max-duration',
+            metavar='TIME',
+            help='Read no further after this time; the next run with the same options goes on '
+            'there. 90, 90s, 15m, 1h, 1d.',
+        )
         parser.add_argument(
             '--batch-size',
             metavar='N',
@@ -80,7 +111,7 @@ class Audit(base.Lister):
             metavar='TIME',
             default='15m',
             help='Look another time at what was changed later, in its cell or in the mapping: it '
-            'may be in flight. 90, 90s, 15m, 1h, 1d; 15m by default.',
+            'may be in flight; 15m by default.',
         )
         parser.add_argument(
             '--stuck-after',
@@ -100,6 +131,11 @@ class Audit(base.Lister):
         sleep = _seconds('--sleep', parsed_args.sleep)
         min_age = durations.duration('--min-age', parsed_args.min_age)
         stuck_after = durations.duration('--stuck-after', parsed_args.stuck_after)
+        max_duration = None
+        if parsed_args.max_duration is not None:
+            max_duration = durations.duration('--max-duration', parsed_args.max_duration)
+        max_changes = _most_changes(parsed_args.max_changes)
+        instances = [_uuid(text) for text in parsed_args.instance]
         self._summary_file = _SummaryFile(parsed_args.summary)
 
         from nova_cellmap.objects import CellMappingList
@@ -120,7 +156,12 @@ class Audit(base.Lister):
             batch_size=batch_size or audit.BATCH_SIZE,
             sleep=sleep,
             patience=age.Patience(min_age, stuck_after),
+            project_id=parsed_args.project,
+            instances=list(dict.fromkeys(instances)),
+            most_changes=max_changes,
+            most_time=max_duration,
         )
+        self._run = run
         self._report, self._is_done = audit_report.Report(run), False
         self._summary_error: base.CommandError | None = None
         return self.columns, self._rows(run)
@@ -135,8 +176,15 @@ class Audit(base.Lister):
         finally:
             if self._is_done and not self.app.is_quiet:
                 audit_report.show(self._report.summary(), self.app.stderr)
+        if self._run.refused is not None:
+            raise self._run.refused
         if self._summary_error:
             raise self._summary_error
+        if self._run.unknown and self.status == 0:
+            raise base.CommandError(
+                f'Neither the mapping nor a cell has {", ".join(self._run.unknown)}.',
+                base.Status.NO_INPUT,
+            )
         return result
 
     def _rows(self, run: 'audit.Audit') -> Iterator[tuple[str, ...]]:
@@ -154,6 +202,26 @@ class Audit(base.Lister):
         except base.CommandError as error:
             # The rows are printed all the same.
             self._summary_error = error
+
+
+def _most_changes(text: str | None) -> 'limits.MostChanges':
+    from nova_cellmap.upkeep import limits
+
+    if text is None:
+        return limits.DEFAULT
+    found = re.fullmatch('([0-9]{1,18})|([0-9]{1,3}(?:[.][0-9]{1,6})?)%', text)
+    if found is None or float(found[2] or 0) > 100:
+        raise base.CommandError(
+            f'--max-changes must be a number, or a percentage of at most 100%, not {text!r}.'
+        )
+    return limits.MostChanges(int(found[1] or 0), float(found[2] or 0))
+
+
+def _uuid(text: str) -> str:
+    uuid = uuids.canonical(text)
+    if uuid is None:
+        raise base.CommandError(f'--instance must be a uuid, not {text!r}.')
+    return uuid
 
 
 def _seconds(option: str, text: str) -> float:

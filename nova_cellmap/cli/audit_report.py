@@ -36,7 +36,7 @@ class Report:
         # A cell that is not looked at may still have to be asked who has an instance.
         unread = {uuid: str(why) for uuid, why in run.errors.items() if uuid not in run.reports}
         return {
-            'status': 2 if run.errors else 1 if left else 0,
+            'status': self._status(left),
             'instances': run.instances,
             'mappings': sum(report.mappings for report in run.reports.values()),
             'problems': sum(report.found.total() for report in run.reports.values()),
@@ -45,7 +45,26 @@ class Report:
             'seconds': round(time.monotonic() - self._start, 3),
             'cells': [self._of_cell(uuid) for uuid in run.reports],
             'other_cells_not_read': unread,
+            **self._limits(),
         }
+
+    def _status(self, left: int) -> int:
+        run = self._run
+        if run.refused is not None:
+            return 3
+        if run.errors:
+            return 2
+        return 1 if left or run.stopped_at is not None else 0
+
+    def _limits(self) -> dict[str, Any]:
+        """What was not done, where it was limited."""
+        run = self._run
+        limits = {
+            'began_after': run.began_after or None,
+            'stopped_at': run.stopped_at,
+            'refused': run.refused and {**run.refused.kwargs},
+        }
+        return {name: value for name, value in limits.items() if value is not None}
 
     def _of_cell(self, uuid: str) -> dict[str, Any]:
         report, errors = self._run.reports[uuid], self._run.errors
@@ -137,6 +156,16 @@ def _verdict(summary: dict[str, Any]) -> str:
     compared = _counted(summary['instances'], 'instance')
     took = f'{compared} in {summary["seconds"]:,.1f} s, {rate:,.0f}/s'
     left = summary['left']
+    if 'refused' in summary:
+        return f'Nothing was changed: too much would have been ({took}).'
+    part = ''
+    if 'began_after' in summary:
+        part = f' from {summary["began_after"]} on'
+    if 'stopped_at' in summary:
+        part += f' up to {summary["stopped_at"]}, where the time was over'
+    if part:
+        rest = f'{_counted(left, "problem")} left' if left else 'no problem left'
+        return f'{rest}{part} ({took}).'
     if summary['status'] == 2:
         rest = f'{_counted(left, "problem")} left' if left else 'no problem'
         return f'Not all cells could be read; in the others, {rest} ({took}).'

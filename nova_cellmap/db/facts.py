@@ -50,18 +50,24 @@ def cell_of_fact(fact: Fact) -> str:
 
 
 @reads
-def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> list[Fact]:
+def instance_mapping_scan(
+    context: Connected, last_uuid: str, limit: int, project_id: str | None = None
+) -> list[Fact]:
     """The next *limit* mappings behind an instance uuid, in the order of these.
+
+    Those of a project, or all.
 
     Text that is not in the encoding of the database has surrogates.
     """
     key = context.schema.instance_mapping.c.instance_uuid
     exactly = own.exactly(key)
+    of_project = context.schema.instance_mapping.c.project_id == project_id
+    where = () if project_id is None else (of_project,)
     # As it is stored, and not as it is read.
-    found = _page(context, sa.type_coerce(key, own.Text()), last_uuid, limit)
+    found = _page(context, sa.type_coerce(key, own.Text()), last_uuid, limit, *where)
     # What is spelled as usual has the same order in every collation: an index serves it.
     if exactly is not key and not _are_usual([last_uuid or _USUAL, *(row[0] for row in found)]):
-        found = _page(context, exactly, last_uuid, limit)
+        found = _page(context, exactly, last_uuid, limit, *where)
     if found:
         # What is no text at all comes last.
         _check_is_text(found[-1][0])
@@ -69,13 +75,18 @@ def instance_mapping_scan(context: Connected, last_uuid: str, limit: int) -> lis
 
 
 def _page(
-    context: Connected, key: sa.ColumnElement[str], last_uuid: str, limit: int
+    context: Connected,
+    key: sa.ColumnElement[str],
+    last_uuid: str,
+    limit: int,
+    *where: sa.ColumnElement[bool],
 ) -> Sequence[Sequence[Any]]:
     columns: list[sa.ColumnElement[Any]] = [key.label('instance_uuid'), _said(context.schema)]
     query = (
         sa.select(*columns).select_from(context.schema.mappings).where(*context.schema.is_mapping)
     )
-    return _facts(context, query.where(key > last_uuid).order_by(key).limit(limit))
+    query = query.where(key > last_uuid, *where)
+    return _facts(context, query.order_by(key).limit(limit))
 
 
 def _facts(context: Connected, query: sa.Select[Any]) -> Sequence[Sequence[Any]]:

@@ -5,12 +5,13 @@ They are in a folder under ``[DEFAULT] state_path``, one for each database and e
 each other database, that is read. Who runs on another machine begins at the first row.
 """
 
+from collections.abc import Callable
 import hashlib
 import json
 import logging
 import pathlib
 import threading
-from typing import Any
+from typing import Any, TypeVar
 
 from nova_cellmap import private_files
 from nova_cellmap import runtime
@@ -19,6 +20,7 @@ from nova_cellmap.url import place
 LOG = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+_T = TypeVar('_T')
 
 FOLDER = 'nova_cellmap_resume'
 
@@ -37,31 +39,24 @@ class ResumeFiles(runtime.Part):
         :param kind: of what
         :param of: which cell, or which other database
         """
-        try:
-            noted = json.loads(self._path(kind, of).read_bytes())
-            return {name: int(value) for name, value in noted.items()}
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, AttributeError) as error:
-            LOG.warning('The resume point of %s %s is passed over: %s', kind, of, error)
-            return None
+        return self._read(
+            kind, of, lambda noted: {name: int(value) for name, value in noted.items()}
+        )
+
+    def get_uuid(self, kind: str, of: str) -> str | None:
+        """Likewise, where what is noted is a uuid."""
+        return self._read(kind, of, lambda noted: str(noted['last_uuid']))
 
     def note(self, kind: str, of: str, come_to: Row, conflicts: int) -> None:
         """Note how far it has been read, and how many more conflicts were met."""
         with self._lock:
             before = self.get(kind, of) or {}
             noted = {**come_to, 'conflicts': before.get('conflicts', 0) + conflicts}
-            try:
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                private_files.replace(self._path(kind, of), json.dumps(noted).encode())
-            except OSError as error:
-                # What it is about is committed. The next run begins at an earlier row.
-                LOG.warning(
-                    'How far %s %s was read cannot be noted (%s): check [DEFAULT] state_path',
-                    kind,
-                    of,
-                    error,
-                )
+            self._write(kind, of, noted)
+
+    def note_uuid(self, kind: str, of: str, last_uuid: str) -> None:
+        """Note up to which uuid it has been read."""
+        self._write(kind, of, {'last_uuid': last_uuid})
 
     def clear(self, kind: str, of: str) -> None:
         """Forget it."""
@@ -69,6 +64,28 @@ class ResumeFiles(runtime.Part):
             self._path(kind, of).unlink(missing_ok=True)
         except OSError as error:
             LOG.warning('The resume point of %s %s cannot be removed: %s', kind, of, error)
+
+    def _read(self, kind: str, of: str, form: Callable[[Any], _T]) -> _T | None:
+        try:
+            return form(json.loads(self._path(kind, of).read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+            LOG.warning('The resume point of %s %s is passed over: %s', kind, of, error)
+            return None
+
+    def _write(self, kind: str, of: str, noted: Row) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_files.replace(self._path(kind, of), json.dumps(noted).encode())
+        except OSError as error:
+            # What it is about is committed. The next run begins at an earlier row.
+            LOG.warning(
+                'How far %s %s was read cannot be noted (%s): check [DEFAULT] state_path',
+                kind,
+                of,
+                error,
+            )
 
     def _path(self, kind: str, of: str) -> pathlib.Path:
         which = hashlib.sha256(f'{self._database}\n{of}'.encode(errors='surrogateescape'))

@@ -110,6 +110,12 @@ class Case:
         """The cell that the mapping names."""
         return None if self.mapping is None else self.mapping['cell_uuid']
 
+    @property
+    def projects(self) -> set[str]:
+        """The projects that its mapping and its rows name."""
+        of_mapping = set() if self.mapping is None else {self.mapping['project_id']}
+        return {row.project_id for row in self.rows.values()} - {''} | of_mapping
+
     @functools.cached_property
     def live(self) -> list[str]:
         """The cells in which it is not deleted."""

@@ -2,7 +2,7 @@
 """On which instances the mapping and the cells differ."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import time
@@ -23,11 +23,16 @@ class Batch:
 
     ``suspects`` are instances that are to be looked at one by one; where they ``are_odd`` the
     mapping may come to them again. ``invalid`` are rows of which nobody can tell the instance.
+    ``last`` is the uuid up to which both sides were read; odd ones are of any place.
     """
 
     suspects: Sequence[str]
     invalid: Sequence[Problem] = ()
-    are_odd: bool = False
+    last: str | None = None
+
+    @property
+    def are_odd(self) -> bool:
+        return self.last is None
 
 
 class Comparison:
@@ -36,6 +41,7 @@ class Comparison:
     :param reports: of the cells that are looked at; counts in them what is read
     :param batch_size: how many rows of each side are read at a time
     :param sleep: seconds to rest after each batch
+    :param project_id: read what either side says to be this project's alone
     """
 
     def __init__(
@@ -46,22 +52,25 @@ class Comparison:
         *,
         batch_size: int,
         sleep: float,
+        project_id: str | None,
     ) -> None:
         self._context = context
         self._readers = readers
         self._reports = reports
         self._size = batch_size
         self._sleep = sleep
+        self._project_id = project_id
 
-    def batches(self, on_batch: Callable[[float], None]) -> Iterator[Batch]:
+    def batches(self, on_batch: Callable[[float], None], after: str = '') -> Generator[Batch]:
         """Each batch in turn.
 
+        :param after: begin behind this uuid
         :param on_batch: called after each with the part of all uuids that is done, 0 to 1
         """
-        reader = streams.MappingReader(self._context)
+        reader = streams.MappingReader(self._context, self._project_id)
         with contextlib.closing(reader):
-            mapping = streams.Stream(lambda last: reader.page(last, self._size))
-            cells = {uuid: self._stream(self._readers[uuid]) for uuid in self._reports}
+            mapping = streams.Stream(lambda last: reader.page(last, self._size), after)
+            cells = {uuid: self._stream(self._readers[uuid], after) for uuid in self._reports}
             while True:
                 mapping.fill()
                 yield from self._odd(cells)
@@ -69,12 +78,12 @@ class Comparison:
                 if not ends:
                     return
                 end = min(ends)
-                yield Batch(self._differences(mapping.take(end), cells, end))
+                yield Batch(self._differences(mapping.take(end), cells, end), last=end)
                 on_batch(_part(end))
                 time.sleep(self._sleep)
 
-    def _stream(self, reader: streams.CellReader) -> streams.Stream:
-        return streams.Stream(lambda last: reader.page(last, self._size))
+    def _stream(self, reader: streams.CellReader, after: str) -> streams.Stream:
+        return streams.Stream(lambda last: reader.page(last, self._size, self._project_id), after)
 
     def _odd(self, cells: dict[str, streams.Stream]) -> Iterator[Batch]:
         """Have rows of each cell; what is in no order comes with them."""
@@ -89,7 +98,7 @@ class Comparison:
                 continue
             self._reports[uuid].instances += page.odd
             if page.suspects or page.invalid:
-                yield Batch(page.suspects, _problems(uuid, page), are_odd=True)
+                yield Batch(page.suspects, _problems(uuid, page))
 
     def _differences(
         self, mapped: Sequence[db_api.Fact], cells: dict[str, streams.Stream], end: str

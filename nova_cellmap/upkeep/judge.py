@@ -36,6 +36,13 @@ class Judge:
         self._readers = readers
         self._patience = patience
 
+    def unknown(self, uuids: Sequence[str]) -> list[str]:
+        """Those of these instances of which neither the mapping nor a cell knows anything."""
+        mapped = self._mapped(uuids)
+        _, invalid, ages = self._rows(uuids)
+        known = mapped.keys() | invalid.keys() | ages.keys()
+        return [] if self._readers.errors else [uuid for uuid in uuids if uuid not in known]
+
     def cases(self, uuids: Sequence[str]) -> list[Case]:
         """What differs of each of these instances; nothing where all is well."""
         cases = self._judge(uuids)

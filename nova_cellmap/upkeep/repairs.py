@@ -32,6 +32,11 @@ class Repairs:
         """Whether anything is to be changed."""
         return self._repair or self._purge
 
+    def would_change(self, case: Case) -> bool:
+        """Whether the mapping of an instance is to be changed."""
+        is_repaired = self._repair and (case.has(Kind.MISSING) or case.is_repairable)
+        return is_repaired or (self._purge and case.has(Kind.ORPHANED))
+
     def make(self, cases: Sequence[Case]) -> None:
         """Change what is wrong with these instances, as far as it is to be changed."""
         # A cell may be removed meanwhile; the next look tells what became of its mappings.

@@ -48,15 +48,16 @@ class Stream:
     """One side, read a page ahead of who takes from it.
 
     :param read: begins to read the page behind a uuid
+    :param after: the uuid behind which it begins
     :ivar last: the uuid up to which there are rows to take
     """
 
-    def __init__(self, read: 'Callable[[str], futures.Future[Page]]') -> None:
+    def __init__(self, read: 'Callable[[str], futures.Future[Page]]', after: str = '') -> None:
         self._read = read
-        self._ahead = read('')
+        self._ahead = read(after)
         self._facts: Sequence[db_api.Fact] = ()
         self._is_taken = True
-        self.last = ''
+        self.last = after
         self.is_done = False
 
     def fill(self) -> Page | None:
@@ -84,10 +85,11 @@ class Stream:
 
 
 class MappingReader:
-    """The mapping, read in a thread of its own."""
+    """The mapping, or that of a project, read in a thread of its own."""
 
-    def __init__(self, context: RequestContext) -> None:
+    def __init__(self, context: RequestContext, project_id: str | None = None) -> None:
         self._context = context
+        self._project_id = project_id
         self._thread = futures.ThreadPoolExecutor(1)
 
     def page(self, last: str, limit: int) -> 'futures.Future[Page]':
@@ -98,7 +100,7 @@ class MappingReader:
         self._thread.shutdown()
 
     def _page(self, last: str, limit: int) -> Page:
-        facts = db_api.instance_mapping_scan(self._context, last, limit)
+        facts = db_api.instance_mapping_scan(self._context, last, limit, self._project_id)
         return Page(facts[-1][0], facts) if facts else Page(last, is_end=True)
 
 
@@ -117,13 +119,13 @@ class CellReader:
         self._last_odd_id: int | None = 0
         self._odd: OddSpellings | None = None
 
-    def page(self, last: str, limit: int) -> 'futures.Future[Page]':
-        """What is behind a uuid, hidden rows left out.
+    def page(self, last: str, limit: int, project_id: str | None = None) -> 'futures.Future[Page]':
+        """What is behind a uuid, hidden rows left out; of a project, or of all.
 
         The rows that are not in that order, since their uuids are spelled otherwise or are none,
-        come first.
+        come first, of whatever project they are.
         """
-        return self._thread.submit(self._page, last, limit)
+        return self._thread.submit(self._page, last, limit, project_id)
 
     def of(self, uuids: Sequence[str]) -> 'futures.Future[Rows]':
         """The rows of some instances, hidden ones too."""
@@ -141,10 +143,10 @@ class CellReader:
         self._thread.submit(self._reader.close)
         self._thread.shutdown()
 
-    def _page(self, last: str, limit: int) -> Page:
+    def _page(self, last: str, limit: int, project_id: str | None) -> Page:
         if self._last_odd_id is not None:
             return self._odd_page(last, limit)
-        said = self._instances.facts_after(last, limit)
+        said = self._instances.facts_after(last, limit, project_id)
         if not said.facts:
             return Page(last, is_end=True)
         return Page(said.facts[-1][0], said.facts, said.suspects)

@@ -205,7 +205,7 @@ class OutputSqlite(_Case):
                 self.assert_fails(64, *self.command, f'{option}={text}')
 
     def test_64_where_a_time_is_none(self) -> None:
-        for option in ('--min-age', '--stuck-after'):
+        for option in ('--min-age', '--stuck-after', '--max-duration'):
             for text in ('-1', 'x', '', '1e', '1.5h', '1w', '٣', '9' * 9 + 'd', '9' * 5000):
                 self.assertIn(option, self.assert_fails(64, *self.command, f'{option}={text}'))
 
@@ -225,6 +225,62 @@ class OutputSqlite(_Case):
             self.assertEqual(uuid, row['instance_uuid'])
             uuid = self.add(project_id='theirs')
             self.age(uuid)
+
+    def test_3_where_more_would_be_changed_than_may_be(self) -> None:
+        nova_cell.fill(self.nova, 101)
+        path = self.folder / 'summary.json'
+        command = (*self.command, '--repair', '-f', 'json', '--summary', str(path))
+        outcome = self.assert_ends(3, self.call(*command))
+        self.assertEqual({'missing'}, {row['problem'] for row in outcome.json})
+        for said in ('101 missing', '100 are allowed', 'nothing was changed', '--max-changes 101'):
+            self.assertIn(said, outcome.err)
+        summary = json.loads(path.read_text())
+        self.assertEqual((3, 101), (summary['status'], summary['left']))
+        self.assertEqual({'number': 101, 'kinds': '101 missing', 'most': 100}, summary['refused'])
+        self.assertEqual({}, self.mapped())
+        for given in ('0', '100', '100%', '0.5%'):
+            self.assert_ends(3, self.call(*command, '--max-changes', given))
+        self.assertIn('101 missing', self.assert_ends(3, self.call('-q', *command)).err)
+        self.assertEqual({}, self.mapped())
+        self.assert_succeeds(*command, '--max-changes', '101')
+        self.assertEqual(101, len(self.mapped()))
+
+    def test_64_where_the_number_of_changes_is_none(self) -> None:
+        for text in ('', 'x', '-1', '%', '101%', '1.5', '1e2', '5 %', '9' * 30, '٣'):
+            self.assertIn(
+                '--max-changes', self.assert_fails(64, *self.command, f'--max-changes={text}')
+            )
+
+    def test_1_where_the_time_is_over(self) -> None:
+        self.configure(DEFAULT={'state_path': str(self.folder)})
+        [first, second] = sorted([self.add(), self.add()])
+        path = self.folder / 'summary.json'
+        options = '--max-duration', '0', '--batch-size', '1', '--summary', str(path)
+        for end in (first, second):
+            err = self.assert_ends(1, self.call(*self.command, *options)).err
+            self.assertIn(f'up to {end}, where the time was over', err)
+            self.assertEqual(end, json.loads(path.read_text())['stopped_at'])
+        err = self.assert_succeeds(*self.command, *options).err
+        self.assertIn(f'no problem left from {second} on', err)
+
+    def test_of_some_instances_or_of_a_project(self) -> None:
+        missing, other = nova_cell.add(self.nova), nova_cell.add(self.nova, project_id='theirs')
+        [row] = self.audit(1, '--instance', missing.upper())
+        self.assertEqual(missing, row['instance_uuid'])
+        self.assertEqual(2, len(self.audit(1, '--instance', missing, '--instance', other)))
+        [row] = self.audit(1, '--project', 'theirs')
+        self.assertEqual(other, row['instance_uuid'])
+        self.assertEqual([], self.audit(0, '--project', 'nobody'))
+
+    def test_66_where_nobody_knows_an_instance(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.audit(0, '--instance', uuid)
+        unknown = functional_base.new_uuid()
+        outcome = self.assert_ends(66, self.call(*self.command, '--instance', unknown))
+        self.assertIn(unknown, outcome.err)
+
+    def test_64_where_an_instance_is_no_uuid(self) -> None:
+        self.assert_fails(64, *self.command, '--instance', 'x')
 
     def test_64_where_the_summary_has_no_place(self) -> None:
         for path in (self.folder / 'no' / 'x', self.folder):
@@ -260,7 +316,8 @@ class OutputSqlite(_Case):
 class Killed(_Case):
     def test_killed_at_any_moment_the_next_run_finishes(self) -> None:
         nova_cell.fill(self.nova, 300)
-        command = (*self.command, '--repair', '--batch-size', '2', '--sleep', '0.02', '-f', 'csv')
+        repair = '--repair', '--max-changes', '300'
+        command = (*self.command, *repair, '--batch-size', '2', '--sleep', '0.02', '-f', 'csv')
         for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
             before = len(self.mapped())
             run = self.start(*command)
@@ -272,7 +329,7 @@ class Killed(_Case):
             outcome = self.wait(run)
             self.assertNotEqual(0, outcome.status)
             self.assertNotIn('Traceback', outcome.err)
-        self.audit(0, '--repair')
+        self.audit(0, *repair)
         self.assertEqual(set(cells_base.instances_in(self.nova)), set(self.mapped()))
         for uuid in cells_base.instances_in(self.nova):
             mapping = InstanceMapping.get_by_instance_uuid(self.context, uuid)

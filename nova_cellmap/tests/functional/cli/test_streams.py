@@ -64,7 +64,7 @@ class Streams(_Case):
     def test_the_summary_of_an_audit_is_written_all_the_same(self) -> None:
         nova_cell.fill(self.nova, 300)
         path = self.folder / 'summary.json'
-        argv = ('cell_v2', 'audit', '--repair', '--summary', str(path))
+        argv = ('cell_v2', 'audit', '--repair', '--max-changes', '300', '--summary', str(path))
         for redirection in ('>/dev/full', '>&-'):
             outcome = self.assert_ends(69, self.shell(redirection, *argv))
             self.assertIn('cell1', outcome.err)
