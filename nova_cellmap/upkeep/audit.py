@@ -22,6 +22,7 @@ from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.upkeep import empty_cells
 from nova_cellmap.upkeep.age import Patience
 from nova_cellmap.upkeep.audit_place import AuditPlace
+from nova_cellmap.upkeep.audit_place import is_place
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Problem
 from nova_cellmap.upkeep.cell_report import CellReport
@@ -161,7 +162,7 @@ class Audit:
             for batch in batches:
                 yield batch
                 # There is some progress in any case.
-                if deadline.is_over and batch.last not in (None, self.began_after):
+                if deadline.is_over and batch.last != self.began_after and is_place(batch.last):
                     self.stopped_at = batch.last
                     return
 

@@ -6,10 +6,17 @@ points: they are of numbers, and one more way is enough for the one run a night.
 """
 
 from nova_cellmap import runtime
+from nova_cellmap import uuids
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db.resume_files import ResumeFiles
 
 _KIND = 'audit'
+
+
+def is_place(uuid: str | None) -> bool:
+    """Whether an audit can begin behind it: what is spelled otherwise than a uuid usually is has
+    another place in the order of each database."""
+    return uuid is not None and uuids.canonical(uuid) == uuid
 
 
 class AuditPlace:
@@ -24,7 +31,8 @@ class AuditPlace:
 
     def get(self) -> str:
         """The uuid; empty at the beginning."""
-        return self._files.get_uuid(_KIND, self._of) or ''
+        noted = self._files.get_uuid(_KIND, self._of)
+        return noted if noted is not None and is_place(noted) else ''
 
     def note(self, uuid: str) -> None:
         self._files.note_uuid(_KIND, self._of, uuid)

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit looks at, how much it may change, and how long it may take."""
 
+from collections.abc import Iterator
 import datetime
+import pathlib
 from typing import Any
+from unittest import mock
 
 import fixtures
 
 from nova_cellmap import exception
 from nova_cellmap import nova_cell
+from nova_cellmap.db import resume_files
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
@@ -105,20 +109,21 @@ class Changes(_Case):
 
     def test_what_is_over_meanwhile_is_not_told(self) -> None:
         """It is looked at again before it is changed."""
-        run = audit.Audit(
-            self.context, CellMappingList.get_all(self.context), repair=True, batch_size=100
-        )
-        problems = run.problems(self.repair_all)
-        self.assertEqual(
-            ['duplicate', *['orphaned'] * 3], sorted(each.kind.value for each in problems)
-        )
+        real, calls = changes.Changes.batches, []
 
-    def repair_all(self, part: float) -> None:
-        if 0 < part < 0.9 or len(self.mapped()) == len(self.before):
-            audit_of_others = audit.Audit(
-                self.context, CellMappingList.get_all(self.context), repair=True
-            )
-            list(audit_of_others.problems())
+        def others_first(noted: changes.Changes, size: int) -> Iterator[list[str]]:
+            calls.append(1)
+            if len(calls) == 1:
+                list(self.of_others().problems())
+            return real(noted, size)
+
+        with mock.patch.object(changes.Changes, 'batches', others_first):
+            self.audit(repair=True)
+        self.assertEqual(2, len(calls))
+        self.assertEqual(['duplicate', *['orphaned'] * 3], self.kinds())
+
+    def of_others(self) -> audit.Audit:
+        return audit.Audit(self.context, CellMappingList.get_all(self.context), repair=True)
 
 
 class SpoolSqlite(_Case):
@@ -180,6 +185,23 @@ class Time(_Case):
         self.audit(batch_size=2, most_time=_NO_TIME)
         self.audit()
         self.assertEqual(5, len(self.found))
+
+    def test_a_mapping_that_is_spelled_otherwise_is_no_place(self) -> None:
+        odd = {'instance_uuid': '0 is none', 'cell_uuid': self.cell.uuid, 'project_id': 'p'}
+        self.execute(self.mapping_table.insert().values(odd))
+        uuids = sorted(self.add(3))
+        run = self.audit(batch_size=1, most_time=_NO_TIME)
+        self.assertEqual(uuids[0], run.stopped_at)
+
+    def test_what_is_noted_and_is_no_place(self) -> None:
+        self.add(3)
+        run = self.audit(batch_size=1, most_time=_NO_TIME)
+        self.assertIsNotNone(run.stopped_at)
+        [file] = pathlib.Path(self.conf.state_path, resume_files.FOLDER).iterdir()
+        for text in ('', '{"last_uuid": "x"}', '[]', '{}', '{"last_uuid": 7}'):
+            file.write_text(text)
+            run = self.audit(batch_size=1, most_time=_NO_TIME)
+            self.assertEqual('', run.began_after, text)
 
     def test_what_was_refused_is_looked_at_again(self) -> None:
         self.add(5)
