@@ -27,8 +27,8 @@ from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Problem
 from nova_cellmap.upkeep.cell_report import CellReport
 from nova_cellmap.upkeep.changes import Changes
-from nova_cellmap.upkeep.comparison import Batch
 from nova_cellmap.upkeep.comparison import Comparison
+from nova_cellmap.upkeep.comparison import Differences
 from nova_cellmap.upkeep.judge import Judge
 from nova_cellmap.upkeep.limits import Deadline
 from nova_cellmap.upkeep.limits import MostChanges
@@ -150,10 +150,10 @@ class Audit:
 
     # Finding.
 
-    def _batches(self, on_batch: Callable[[float], None]) -> Iterator[Batch]:
+    def _batches(self, on_batch: Callable[[float], None]) -> Iterator[Differences]:
         if self._selection.instances:
             self.unknown = self._judge.unknown(self._selection.instances)
-            yield Batch(self._selection.instances, last='')
+            yield Differences(self._selection.instances, last='')
             return
         if self._most_time is not None:
             self.began_after = self._place.get()
@@ -166,7 +166,7 @@ class Audit:
                     self.stopped_at = batch.last
                     return
 
-    def _new(self, batch: Batch) -> Sequence[str]:
+    def _new(self, batch: Differences) -> Sequence[str]:
         """Those that were not looked at before their turn."""
         new = [uuid for uuid in dict.fromkeys(batch.suspects) if uuid not in self._odd]
         if batch.are_odd:

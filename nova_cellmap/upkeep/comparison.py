@@ -18,7 +18,7 @@ from nova_cellmap.upkeep.readers import Readers
 
 
 @dataclasses.dataclass
-class Batch:
+class Differences:
     """What a batch of both sides tells.
 
     ``suspects`` are instances that are to be looked at one by one; where they ``are_odd`` the
@@ -61,7 +61,9 @@ class Comparison:
         self._sleep = sleep
         self._project_id = project_id
 
-    def batches(self, on_batch: Callable[[float], None], after: str = '') -> Generator[Batch]:
+    def batches(
+        self, on_batch: Callable[[float], None], after: str = ''
+    ) -> Generator[Differences]:
         """Each batch in turn.
 
         :param after: begin behind this uuid
@@ -78,14 +80,14 @@ class Comparison:
                 if not ends:
                     return
                 end = min(ends)
-                yield Batch(self._differences(mapping.take(end), cells, end), last=end)
+                yield Differences(self._differences(mapping.take(end), cells, end), last=end)
                 on_batch(_part(end))
                 time.sleep(self._sleep)
 
     def _stream(self, reader: streams.CellReader, after: str) -> streams.Stream:
         return streams.Stream(lambda last: reader.page(last, self._size, self._project_id), after)
 
-    def _odd(self, cells: dict[str, streams.Stream]) -> Iterator[Batch]:
+    def _odd(self, cells: dict[str, streams.Stream]) -> Iterator[Differences]:
         """Have rows of each cell; what is in no order comes with them."""
         for uuid, stream in list(cells.items()):
             try:
@@ -98,7 +100,7 @@ class Comparison:
                 continue
             self._reports[uuid].instances += page.odd
             if page.suspects or page.invalid:
-                yield Batch(page.suspects, _problems(uuid, page))
+                yield Differences(page.suspects, _problems(uuid, page))
 
     def _differences(
         self, mapped: Sequence[db_api.Fact], cells: dict[str, streams.Stream], end: str
@@ -114,6 +116,9 @@ class Comparison:
         unmatched = there.symmetric_difference(mapped)
         if not unmatched:
             return []
+        if self._project_id is not None:
+            # A cell may say it to be another's.
+            return sorted({fact[0] for fact in unmatched})
         # A mapping to a cell that is not read, or to none, matters where a cell that is read
         # has the instance.
         return sorted(

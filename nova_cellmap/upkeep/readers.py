@@ -11,7 +11,7 @@ from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
 from nova_cellmap.upkeep.streams import CellReader
-from nova_cellmap.upkeep.streams import Rows
+from nova_cellmap.upkeep.streams import InstanceRows
 
 LOG = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Readers:
         """What a person calls a cell."""
         return self.cells[cell_uuid].identity if cell_uuid in self.cells else cell_uuid
 
-    def rows_of(self, uuids: Sequence[str]) -> Iterator[tuple[str, Rows]]:
+    def rows_of(self, uuids: Sequence[str]) -> Iterator[tuple[str, InstanceRows]]:
         """The rows of some instances in each cell that can be read, hidden ones too."""
         asked = [
             (cell_uuid, reader.of(uuids))

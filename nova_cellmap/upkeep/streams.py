@@ -37,7 +37,7 @@ class Page:
     is_end: bool = False
 
 
-class Rows(NamedTuple):
+class InstanceRows(NamedTuple):
     """A cell's rows of some instances, and the time there just before they were read."""
 
     found: list[Instance | InvalidRow]
@@ -127,7 +127,7 @@ class CellReader:
         """
         return self._thread.submit(self._page, last, limit, project_id)
 
-    def of(self, uuids: Sequence[str]) -> 'futures.Future[Rows]':
+    def of(self, uuids: Sequence[str]) -> 'futures.Future[InstanceRows]':
         """The rows of some instances, hidden ones too."""
         return self._thread.submit(self._of, uuids)
 
@@ -164,11 +164,11 @@ class CellReader:
         nobodys = [each for each in invalid if each.uuid is None]
         return Page(last, suspects=suspects, invalid=nobodys, odd=len(suspects) + len(nobodys))
 
-    def _of(self, uuids: Sequence[str]) -> Rows:
+    def _of(self, uuids: Sequence[str]) -> InstanceRows:
         if self._odd is None:
             self._odd = self._instances.odd_spellings()
         now = self._reader.now()
-        return Rows(self._instances.of(uuids, self._odd), now)
+        return InstanceRows(self._instances.of(uuids, self._odd), now)
 
     @property
     def _instances(self) -> Instances:
