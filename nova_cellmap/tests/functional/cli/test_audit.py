@@ -147,7 +147,7 @@ class Audit(_Case):
                 .where(self.mapping_table.c.instance_uuid == uuid)
                 .values(queued_for_delete=True)
             )
-        self.audit(1, '--purge')
+        self.audit(1, '--purge', '--max-changes', str(len(mapped)))
         self.assertEqual(set(), mapped & self.mapped().keys())
 
     def test_of_one_cell_by_its_name(self) -> None:

@@ -48,7 +48,7 @@ class Selected(upkeep_base.TestCase):
         others = self.add(1) + self.add(1, cell_uuid=self.cell2.uuid)
         self.make_mapping(cell_uuid=self.cell.uuid)
         run = self.audit(project_id='theirs', repair=True, purge=True, batch_size=2)
-        self.assertEqual(sorted([*theirs, taken]), self.uuids())
+        self.assertEqual({*theirs, taken}, {*self.uuids()})
         self.assertEqual({True}, {problem.repaired for problem in self.found})
         self.assertEqual(3, run.instances)
         self.audit(project_id='theirs')
