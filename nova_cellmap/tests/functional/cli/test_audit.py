@@ -68,8 +68,8 @@ class _Case(base.TestCase):
 
     def age(self, uuid: str) -> None:
         """Have the mapping of an instance be an old one."""
-        old = own.instance_mapping.update().values(created_at=_LONG_AGO, updated_at=None)
-        self.execute(old.where(own.instance_mapping.c.instance_uuid == uuid))
+        old = self.mapping_table.update().values(created_at=_LONG_AGO, updated_at=None)
+        self.execute(old.where(self.mapping_table.c.instance_uuid == uuid))
 
     def audit(self, status: int, *options: str) -> list[dict[str, Any]]:
         rows = self.assert_ends(status, self.call(*self.command, *options, '-f', 'json')).json
