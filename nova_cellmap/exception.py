@@ -279,7 +279,7 @@ class ChangesRefused(CellMapError):
     """An audit would change more than it is allowed to."""
 
     msg_fmt = (
-        '{number:,} mappings would be changed ({kinds}), and {most:,} are allowed: nothing was '
+        '{number} mappings would be changed ({kinds}), and {most} are allowed: nothing was '
         'changed. A cell whose database is another one, or not up to date, makes that many wrong; '
         'look at some of the problems first. Where they are right, allow them: '
         '--max-changes {number}.'
