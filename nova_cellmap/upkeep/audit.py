@@ -85,7 +85,7 @@ class Audit:
     ) -> None:
         self._context = context
         self._readers = Readers(context, cells)
-        self._judge = Judge(context, self._readers, patience or Patience())
+        self._judge = Judge(context, self._readers, patience)
         self._repairs = Repairs(context, repair=repair, purge=purge)
         self._purge = purge
         self._size = min(batch_size, _MOST_SUSPECTS)

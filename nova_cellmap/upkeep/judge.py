@@ -31,10 +31,12 @@ class Judge:
     :param patience: how long is waited for Nova
     """
 
-    def __init__(self, context: RequestContext, readers: Readers, patience: Patience) -> None:
+    def __init__(
+        self, context: RequestContext, readers: Readers, patience: Patience | None = None
+    ) -> None:
         self._context = context
         self._readers = readers
-        self._patience = patience
+        self._patience = patience or Patience()
 
     def unknown(self, uuids: Sequence[str]) -> list[str]:
         """Those of these instances of which neither the mapping nor a cell knows anything."""

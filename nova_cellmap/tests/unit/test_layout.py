@@ -44,13 +44,9 @@ _TESTED_IN = {
     'db.version_control': 'functional/db/test_migration.py',
     'upkeep.batches': 'functional/upkeep/test_mapping.py',
     'upkeep.case': 'functional/upkeep/test_audit.py',
-    'upkeep.cell_report': 'functional/upkeep/test_audit.py',
-    'upkeep.comparison': 'functional/upkeep/test_audit.py',
     'upkeep.counts': 'functional/cli/test_stats.py',
     'upkeep.empty_cells': 'functional/upkeep/test_audit.py',
-    'upkeep.judge': 'functional/upkeep/test_audit.py',
     'upkeep.nova_api': 'functional/upkeep/test_nova_import.py',
-    'upkeep.readers': 'functional/upkeep/test_audit.py',
     'upkeep.repairs': 'functional/upkeep/test_in_flight.py',
     'upkeep.streams': 'functional/upkeep/test_audit.py',
 }
