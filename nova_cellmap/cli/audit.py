@@ -109,9 +109,9 @@ class Audit(base.Lister):
         parser.add_argument(
             '--min-age',
             metavar='TIME',
-            default='15m',
+            default=durations.MIN_AGE,
             help='Look another time at what was changed later, in its cell or in the mapping: it '
-            'may be in flight; 15m by default.',
+            f'may be in flight; {durations.MIN_AGE} by default.',
         )
         parser.add_argument(
             '--stuck-after',

@@ -6,6 +6,8 @@ import re
 
 from nova_cellmap.cli.failures import CommandError
 
+# The --min-age of an audit where none is given.
+MIN_AGE = '15m'
 _UNITS = {'': 1, 's': 1, 'm': 60, 'h': 3600, 'd': 86400}
 _FORM = re.compile('([0-9]{1,9})([smhd]?)')
 # Ten years; more are no time to wait for.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nova_cellmap import text
 from nova_cellmap.cli import base
+from nova_cellmap.cli import durations
 from nova_cellmap.cli import formats
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 _VERDICTS = {
     'correct': 'The mapping is correct, as far as the cells can tell.',
-    'in_flight': 'Something differs that Nova is at work on: leave it alone.',
+    'in_flight': 'Something differs that Nova is at work on, or that was changed a moment ago: '
+    f'leave it alone, and look again in {durations.MIN_AGE}.',
     'unknown': 'Nobody can tell: a cell that may have it could not be read.',
     'nowhere': 'There is no such instance: no mapping, and no cell has anything of it.',
 }
@@ -63,9 +65,12 @@ class Explain(base.ShowOne):
     def take_action(
         self, parsed_args: argparse.Namespace
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        from nova_cellmap.upkeep import age
         from nova_cellmap.upkeep import explanation
 
-        found = explanation.explain(self.context, parsed_args.uuid)
+        # As the audit judges that would repair it.
+        patience = age.Patience(durations.duration('--min-age', durations.MIN_AGE))
+        found = explanation.explain(self.context, parsed_args.uuid, patience)
         if found.state == 'nowhere':
             self.status = 1
         if not found.are_all_cells_read:

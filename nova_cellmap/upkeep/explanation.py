@@ -15,6 +15,7 @@ from nova_cellmap.cells.traces import Traces
 from nova_cellmap.context import RequestContext
 from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMappingList
+from nova_cellmap.upkeep.age import Patience
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Kind
 from nova_cellmap.upkeep.case import Problem
@@ -41,7 +42,7 @@ class State(enum.StrEnum):
 
     CORRECT = 'correct'
     PROBLEMS = 'problems'
-    # Something differs that Nova is at work on.
+    # Something differs that Nova is at work on, or that was changed a moment ago.
     IN_FLIGHT = 'in_flight'
     # A cell that may have the instance could not be read.
     UNKNOWN = 'unknown'
@@ -77,15 +78,16 @@ class Explanation:
         if Kind.DUPLICATE in kinds:
             return ['cell_v2', 'resolve_duplicate', self.uuid, '--keep', 'CELL']
         if Kind.ORPHANED in kinds:
-            return ['cell_v2', 'audit', '--purge']
+            return ['cell_v2', 'audit', '--instance', self.uuid, '--purge']
         if not kinds.isdisjoint(_REPAIRED) and Kind.INVALID_ROW not in kinds:
-            return ['cell_v2', 'audit', '--repair']
+            return ['cell_v2', 'audit', '--instance', self.uuid, '--repair']
         return None
 
 
-def explain(context: RequestContext, uuid: str) -> Explanation:
+def explain(context: RequestContext, uuid: str, patience: Patience | None = None) -> Explanation:
     """Look at an instance everywhere; a cell that does not answer keeps nothing else from it.
 
+    :param patience: how long what differs is left alone; by default no time
     :raises: InvalidInput where it is no uuid
     """
     canonical = uuids.canonical(uuid)
@@ -96,7 +98,7 @@ def explain(context: RequestContext, uuid: str) -> Explanation:
     with futures.ThreadPoolExecutor(min(len(cells), _MOST_CELLS) or 1) as pool:
         found = pool.map(lambda cell: traces.find(cell, uuid), cells)
         with Readers(context, cells) as readers:
-            cases = Judge(context, readers).cases([uuid])
+            cases = Judge(context, readers, patience).cases([uuid])
         in_cells = [*found]
     mapping = next(iter(db_api.instance_mapping_get_as_stored(context, [uuid])), None)
     nova = db_api.nova_traces_get(context, uuid)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """explain."""
 
+import datetime
 import shlex
 
 from nova_cellmap import nova_cell
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cli import base
+
+_LONG_AGO = datetime.datetime(2020, 1, 1)
 
 
 @functional_base.on_both_schemas
@@ -16,6 +19,9 @@ class Explain(base.TestCase):
         uuid = nova_cell.add(self.nova, host='compute1', display_name='a\x1bb')
         other, _ = self.new_cell('cell2')
         self.make_mapping(instance_uuid=uuid, cell_uuid=other.uuid)
+        said = self.assert_succeeds(*self.command, uuid, '-f', 'json').json
+        self.assertEqual(('in_flight', None), (said['verdict'], said['repair']))
+        self.execute(self.mapping_table.update().values(created_at=_LONG_AGO))
         said = self.assert_succeeds(*self.command, uuid, '-f', 'json').json
         self.assertEqual(uuid, said['instance_uuid'])
         self.assertEqual(('cell2', False), tuple(said['mapping'][name] for name in _OF_MAPPING))
