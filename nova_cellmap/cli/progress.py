@@ -62,13 +62,14 @@ def _bar(what: str, stream: TextIO) -> Iterator[Report]:
 
 def _lines(what: str, stream: TextIO) -> Report:
     start = last = time.monotonic()
+    is_over = False
 
     def report(done: float, total: float, count: int) -> None:
-        nonlocal last
+        nonlocal last, is_over
         now = time.monotonic()
-        if now - last < _LINE_INTERVAL and done < total:
+        if is_over or (now - last < _LINE_INTERVAL and done < total):
             return
-        last = now
+        last, is_over = now, done >= total
         elapsed = max(now - start, 1e-3)
         left = elapsed * (total - done) / done if done else 0
         print(

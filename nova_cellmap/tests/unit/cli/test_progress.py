@@ -42,6 +42,12 @@ class Lines(base.TestCase):
             report(1, 1, 1)
         self.assertIn('100%, 1 at ', self.stream.getvalue())
 
+    def test_the_end_is_told_once(self) -> None:
+        with progress.shown('x', self.stream) as report:
+            report(1, 1, 1)
+            report(1, 1, 1)
+        self.assertEqual(1, self.stream.getvalue().count('100%'))
+
     def test_quiet_shows_nothing_anywhere(self) -> None:
         for stream in (self.stream, _Terminal()):
             with progress.shown('x', stream, quiet=True) as report:
