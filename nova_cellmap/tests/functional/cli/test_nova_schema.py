@@ -104,8 +104,8 @@ class NovaSchema(base.TestCase):
             (0, ('show_instance', uuid)),
             (0, ('list_instances', '--cell', 'cell1')),
             (0, ('stats',)),
-            (1, ('audit',)),
-            (0, ('audit', '--repair', '--purge')),
+            (1, ('audit', '--min-age', '0')),
+            (0, ('audit', '--min-age', '0', '--repair', '--purge')),
             (2, ('delete_cell', '--cell', 'cell1')),
         ):
             self.assert_ends(expected, self.call('cell_v2', *command))
