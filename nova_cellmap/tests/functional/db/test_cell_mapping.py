@@ -8,6 +8,7 @@ from typing import Any
 from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db.schemas import own
+from nova_cellmap.db.schemas.detection import Detected
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.db import case
 
@@ -32,6 +33,12 @@ class Cells(case.Case):
             self.assertRaises(
                 exception.CellMappingNotFound, api.cell_mapping_get_by_name, self.context, name
             )
+
+    def test_a_taken_uuid_is_told_of_also_by_the_call_that_finds_the_schema(self) -> None:
+        uuid = self.cell()
+        # The look for it and the insert go over one connection.
+        self.context.runtime.part(Detected).forget()
+        self.assertRaises(exception.CellMappingExists, self.cell, uuid=uuid)
 
     def test_a_taken_uuid_or_name_is_told_apart(self) -> None:
         uuid = self.cell(name='one')
