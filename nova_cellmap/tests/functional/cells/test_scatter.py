@@ -27,9 +27,7 @@ from nova_cellmap.upkeep import registration
 
 # In seconds: what a cell that answers takes at most, and how long others are waited for.
 _QUICK = 5
-_PATIENCE = 2
-# How long a cell that says nothing is waited for by its own connection.
-_SILENCE = 6
+_PATIENCE = 0.5
 
 
 def _count(context: RequestContext) -> int:
@@ -62,7 +60,7 @@ class _Case(cells_base.TestCase):
         self.end.wait(60)
 
     def silent_cell(self, name: str = 'silent') -> CellMapping:
-        self.override(read_timeout=_SILENCE)
+        self.override(read_timeout=3)
         url = servers.mariadb_at(servers.silent_port(self))
         return self.make_cell(name=name, database_connection=url)
 
@@ -213,9 +211,9 @@ class Deadlines(_Case):
         dead = [self.silent_cell('silent1'), self.silent_cell('silent2'), self.refusing_cell()]
         alive = [self.cell, self.new_cell('cell2')[0]]
         began = time.monotonic()
-        come = scatter.as_answered(self.context, [*dead, *alive], _QUICK, _count)
+        come = scatter.as_answered(self.context, [*dead, *alive], 3, _count)
         first = [next(come) for _ in range(3)]
-        self.assertLess(time.monotonic() - began, _QUICK)
+        self.assertLess(time.monotonic() - began, 2)
         expected = {dead[2].uuid, *(cell.uuid for cell in alive)}
         self.assertEqual(expected, {result.cell.uuid for result in first})
         self.assertEqual({dead[0].uuid, dead[1].uuid}, {result.cell.uuid for result in come})
@@ -223,7 +221,7 @@ class Deadlines(_Case):
     def test_a_call_takes_no_longer_than_its_timeout(self) -> None:
         began = time.monotonic()
         results = self.gather(self.silent_cell(), self.cell, timeout=_PATIENCE)
-        self.assertLess(time.monotonic() - began, _SILENCE)
+        self.assertLess(time.monotonic() - began, _PATIENCE + 0.5)
         self.assertEqual({self.cell.uuid: 0}, results.answers)
 
     def test_what_came_in_time_counts_however_late_it_is_asked_for(self) -> None:
@@ -312,7 +310,7 @@ class Limits(_Case):
         began = time.monotonic()
         result = self.gather(other, timeout=_PATIENCE)[other.uuid]
         self.assertEqual(Why.NO_WORKER, self.why(result))
-        self.assertLess(time.monotonic() - began, _SILENCE)
+        self.assertLess(time.monotonic() - began, _PATIENCE + 0.5)
         self.assertNotIn(other.uuid, scatter.troubles())
 
     def test_what_nobody_waits_for_any_longer_is_not_done(self) -> None:
@@ -363,7 +361,7 @@ class Skipping(_Case):
             self.hang(self.cell)
         began = time.monotonic()
         result = self.gather(self.cell)[self.cell.uuid]
-        self.assertLess(time.monotonic() - began, _QUICK)
+        self.assertLess(time.monotonic() - began, 1)
         self.assertEqual(Why.SKIPPED, self.why(result))
 
     def test_one_call_tries_it_while_others_skip_it(self) -> None:
