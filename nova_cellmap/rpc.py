@@ -107,8 +107,10 @@ def _check_options(conf: cfg.ConfigOpts) -> None:
                 'it needs [oslo_concurrency] lock_path, a folder that the processes of this '
                 'machine share',
             )
-        # oslo.messaging asks the process' global configuration.
-        lockutils.set_defaults(path)
+        # oslo.messaging asks the process' global configuration. lockutils.set_defaults would
+        # give the path to every other configuration of the process, too.
+        lockutils.get_lock_path(cfg.CONF)  # registers the option
+        cfg.CONF.set_default('lock_path', path, group='oslo_concurrency')
 
 
 def _refuse(name: str, reason: str) -> NoReturn:

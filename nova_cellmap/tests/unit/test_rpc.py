@@ -6,6 +6,8 @@ from typing import Any
 
 from amqp import exceptions as amqp  # type: ignore[import-untyped]
 import fixtures
+from oslo_concurrency import lockutils
+from oslo_config import cfg
 import oslo_messaging
 
 from nova_cellmap import conf
@@ -67,6 +69,15 @@ class Options(_Case):
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.conf.set_override('lock_path', str(folder), group='oslo_concurrency')
         rpc.transport(self.conf, _URL).cleanup()
+
+    def test_a_folder_for_locks_is_no_other_configurations(self) -> None:
+        folder = self.useFixture(fixtures.TempDir()).path
+        rpc.register_opts(self.conf)
+        self.conf.set_override('use_queue_manager', True, group='oslo_messaging_rabbit')
+        self.conf.set_override('lock_path', folder, group='oslo_concurrency')
+        rpc.transport(self.conf, _URL).cleanup()
+        self.assertEqual(folder, lockutils.get_lock_path(cfg.CONF))
+        self.assertNotEqual(folder, lockutils.get_lock_path(cfg.ConfigOpts()))
 
     def test_registering_twice_does_no_harm(self) -> None:
         rpc.register_opts(self.conf)
