@@ -4,7 +4,8 @@
 The same mapping is in two databases, ours and one with Nova's schema. Four processes wait
 side by side: one with our objects, one with our objects on Nova's tables, one with Nova's
 objects, one that sends our statements through the driver and nothing else. Each round has each
-of them take each path once.
+of them take each path once. Another version of the package may be a fifth, to see what a
+change costs.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from benchmarks import paths_data
 from benchmarks import paths_statements
 from benchmarks.paths_data import Mappings
 
-OURS, BESIDE, NOVA, RAW = 'ours', 'beside', 'nova', 'raw'
+OURS, BEFORE, BESIDE, NOVA, RAW = 'ours', 'before', 'beside', 'nova', 'raw'
 
 PAGE = 1000
 _HUNDRED = 100
@@ -102,7 +103,7 @@ class HotPath:
     title: str
     arguments: Callable[[Run], list[Any]]
     things: Callable[[Mappings], int] = lambda mappings: 1
-    sides: Sequence[str] = (OURS, BESIDE, NOVA, RAW)
+    sides: Sequence[str] = (OURS, BEFORE, BESIDE, NOVA, RAW)
     is_sent: bool = True
     most: int = 5000
 
@@ -118,7 +119,7 @@ PATHS = (
         'get_by_instance_uuid, in a reader block',
         lambda run: run.uuids(_HUNDRED),
         things=lambda mappings: _HUNDRED,
-        sides=(OURS, BESIDE),
+        sides=(OURS, BEFORE, BESIDE),
     ),
     HotPath(
         'hundred',
@@ -137,14 +138,14 @@ PATHS = (
         'the first page of 1,000',
         lambda run: _page_arguments(None),
         things=lambda mappings: PAGE,
-        sides=(OURS, BESIDE, RAW),
+        sides=(OURS, BEFORE, BESIDE, RAW),
     ),
     HotPath(
         'page_last',
         'the last page of 1,000',
         lambda run: _page_arguments(run.mappings.large[-PAGE - 1]),
         things=lambda mappings: PAGE,
-        sides=(OURS, BESIDE, RAW),
+        sides=(OURS, BEFORE, BESIDE, RAW),
     ),
     HotPath('count', 'get_counts', lambda run: ['large']),
     HotPath('count_plain', 'the count without its index', lambda run: ['large'], sides=(RAW,)),
@@ -154,7 +155,7 @@ PATHS = (
         'create_bulk',
         lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
         things=lambda mappings: mappings.bulk,
-        sides=(OURS, BESIDE, RAW),
+        sides=(OURS, BEFORE, BESIDE, RAW),
         is_sent=False,
         most=1,
     ),
@@ -163,10 +164,12 @@ PATHS = (
         'create_bulk with ids back',
         lambda run: [paths_data.NEW, run.cell(), run.mappings.bulk],
         things=lambda mappings: mappings.bulk,
-        sides=(OURS, BESIDE),
+        sides=(OURS, BEFORE, BESIDE),
         most=1,
     ),
-    HotPath('save', 'save', lambda run: run.uuids(1), sides=(OURS, BESIDE, NOVA), most=300),
+    HotPath(
+        'save', 'save', lambda run: run.uuids(1), sides=(OURS, BEFORE, BESIDE, NOVA), most=300
+    ),
 )
 
 
@@ -237,6 +240,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar='S',
         help='how long each path is taken by each in a round, about; %(default)s',
     )
+    parser.add_argument(
+        '--before',
+        type=_checkout,
+        metavar='CHECKOUT',
+        help='measure another version of nova_cellmap, too: a folder with its checkout',
+    )
+
+
+def _checkout(text: str) -> Path:
+    folder = Path(text).absolute()
+    if not (folder / 'benchmarks/paths_ours.py').is_file():
+        raise argparse.ArgumentTypeError(f'{folder} has no benchmarks/paths_ours.py')
+    return folder
 
 
 def servers(options: argparse.Namespace) -> list[str]:
@@ -327,6 +343,8 @@ def _measure(
             NOVA: Worker(nova, ['-P', common.ROOT / 'benchmarks/paths_nova.py', nova_config]),
             RAW: Worker(common.our_environment(), ['-m', 'benchmarks.paths_raw', _text(our_url)]),
         }
+        if options.before:
+            sides[BEFORE] = our_worker(our_config, options.before)
         for side in sides.values():
             stack.enter_context(side)
         draw = Run(mappings, random.Random(1))
@@ -341,8 +359,8 @@ def _measure(
     return {'server': settings, 'samples': samples}
 
 
-def our_worker(config: Path) -> 'Worker':
-    return Worker(common.our_environment(), ['-m', 'benchmarks.paths_ours', config])
+def our_worker(config: Path, checkout: Path = common.ROOT) -> 'Worker':
+    return Worker(common.our_environment(), ['-m', 'benchmarks.paths_ours', config], checkout)
 
 
 def rounds(
@@ -389,8 +407,14 @@ def rounds(
 class Worker:
     """A process that takes paths: see :mod:`benchmarks.worker_loop`."""
 
-    def __init__(self, environment: common.Environment, arguments: Sequence[str | Path]) -> None:
+    def __init__(
+        self,
+        environment: common.Environment,
+        arguments: Sequence[str | Path],
+        folder: Path = common.ROOT,
+    ) -> None:
         self._command = [str(environment.python), *map(str, arguments)]
+        self._folder = folder
 
     def __enter__(self) -> 'Worker':
         self._errors = tempfile.TemporaryFile()
@@ -400,7 +424,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            cwd=common.ROOT,
+            cwd=self._folder,
         )
         return self
 
@@ -440,6 +464,7 @@ def print_paths(title: str, mappings: int, samples: Samples) -> None:
                 _times(taken.get(OURS), taken.get(NOVA)),
                 _times(taken.get(BESIDE), taken.get(NOVA)),
                 _times(taken.get(RAW), taken.get(OURS)),
+                _times(taken.get(BEFORE), taken.get(OURS)),
             )
         )
     common.print_table(
@@ -453,11 +478,12 @@ def print_paths(title: str, mappings: int, samples: Samples) -> None:
             '>times as fast',
             '>there',
             '>of driver',
+            '>of before',
         ),
         rows,
         [
             "times as fast: as Nova; there: on Nova's tables; of driver: times the time of the "
-            'driver alone.',
+            'driver alone; of before: times the time of the other version.',
             "Medians; each ratio is of a round's own pair.",
         ],
     )
