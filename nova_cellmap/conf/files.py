@@ -9,6 +9,7 @@ import argparse
 import codecs
 from collections.abc import Iterable, Mapping, Sequence
 import glob
+import io
 import itertools
 import locale
 import os
@@ -92,8 +93,8 @@ def sections(name: str) -> Sections:
 
     :raises: ConfigurationError; ``oslo_config.cfg.ConfigFilesNotFoundError``
     """
-    # The line ends of a text file, and no others.
-    found: Sections = _Parser(name, _text(name).split('\n')).sections
+    # The line ends that oslo.config goes by, and no others.
+    found: Sections = _Parser(name, io.StringIO(_text(name), newline=None)).sections
     if not _is_utf8(locale.getpreferredencoding(False)):
         _check_ascii(name, found)
     return found

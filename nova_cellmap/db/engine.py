@@ -208,6 +208,7 @@ class Engines(runtime.Part):
         settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
         # Each session says its own, see nova_cellmap.db.session.
         settings['mysql_sql_mode'] = None
+        settings['max_retries'] = _most_retries(settings, conf.api_database.call_timeout)
         writer_url = _url(settings, 'connection')
         reader_url = writer_url
         if settings['slave_connection'] and not settings['synchronous_reader']:
@@ -338,6 +339,16 @@ def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
         return url.parse_database(text)
     except (url.InvalidURL, sa.exc.ArgumentError) as error:
         raise exception.InvalidURL(reason=f'[api_database] {option}: {error}') from None
+
+
+def _most_retries(settings: dict[str, Any], call_timeout: int) -> int:
+    """How often oslo.db tries to connect for the first time: for no longer than a call may take.
+
+    Nova's own file often says -1, and the caller would wait for ever, for what nobody tells.
+    """
+    wanted: int = settings['max_retries']
+    most: int = call_timeout // max(1, settings['retry_interval'])
+    return most if wanted < 0 else min(wanted, most)
 
 
 def _with_role(plain: sa_url.URL, role: str, conf: cfg.ConfigOpts) -> str:

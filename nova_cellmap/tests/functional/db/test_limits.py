@@ -4,14 +4,17 @@
 from collections.abc import Callable
 import contextlib
 import threading
+import time
 from typing import Any
 
 from oslo_config import cfg
 import sqlalchemy as sa
 
 import nova_cellmap
+from nova_cellmap import conf
 from nova_cellmap import exception
 from nova_cellmap import runtime
+from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
 from nova_cellmap.db import migration
 from nova_cellmap.db import session
@@ -152,6 +155,22 @@ class ConnectingNovaPostgresql(_ConnectingNova):
 
 
 del _Connecting, _ConnectingNova
+
+
+class NobodyThere(tests_base.TestCase):
+    """The first connection, which the library tries to make by options of its own."""
+
+    def test_no_call_waits_without_end_as_the_options_of_nova_may_say(self) -> None:
+        made = conf.new(args=[], config_files=[])
+        options = {'max_retries': -1, 'retry_interval': 1, 'call_timeout': 2, 'db_max_retries': 0}
+        url = 'mysql+pymysql://nova@127.0.0.1:1/nova_api'
+        for name, value in {**options, 'connection': url}.items():
+            made.set_override(name, value, group='api_database')
+        context = get_admin_context(runtime=runtime.Runtime(made))
+        began = time.monotonic()
+        for _ in range(2):
+            self.assertRaises(exception.DatabaseUnreachable, api.cell_mapping_get_all, context)
+        self.assertLess(time.monotonic() - began, _LIMIT)
 
 
 class Urls(tests_base.TestCase):

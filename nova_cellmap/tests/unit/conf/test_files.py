@@ -85,6 +85,15 @@ class Reading(_Case):
         self.write(text)
         conf.new(config_files=[str(self.path)])
 
+    def test_any_line_ends(self) -> None:
+        for end in ('\n', '\r\n', '\r'):
+            # The library's own reader takes each for one.
+            self.write(end.join(('# a file', '[api_database]', 'connection = sqlite:///a', '')))
+            made = conf.new(config_files=[str(self.path)])
+            self.assertEqual('sqlite:///a', made.api_database.connection)
+            self.write(end.join(('# a file', '[api_databse]', 'connection = x')))
+            self.assertIn('Did you mean [api_database]?', self.refused())
+
     def test_a_line_that_is_wrong_is_not_quoted(self) -> None:
         for line in (
             f'connection mysql//{_SECRET}',
