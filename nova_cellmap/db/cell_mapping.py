@@ -187,6 +187,9 @@ def cell_mapping_get_by_project_id(
 def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any]) -> Row:
     """Change the columns that *values* names, and no other.
 
+    With another ``database_connection`` its resume point goes: how far the previous one was read
+    says nothing of it.
+
     :returns: the row as it is then
     :raises: CellMappingNotFound; CellMappingExists where the new name is taken
     """
@@ -197,6 +200,9 @@ def cell_mapping_update(context: Changing, uuid: str, values: Mapping[str, Any])
         context.connection.execute(table.update().where(table.c.uuid == uuid).values(values))
     transaction.prove(context, outcome.updated(table.c.uuid, uuid, values))
     context.noted.note_cells()
+    if 'database_connection' in values and context.schema.map_progress is not None:
+        points = context.schema.map_progress
+        context.connection.execute(points.delete().where(points.c.cell_uuid == uuid))
     return _get(context, uuid)
 
 
@@ -276,11 +282,6 @@ def _check_mappings(context: Changing, uuid: str) -> None:
         named = sa.select(mappings.c.id).where(mappings.c.cell_uuid == uuid).limit(1)
         if context.connection.execute(named).first() is not None:
             raise exception.CellMappingInUse(uuid=uuid)
-
-
-def check_exists(context: Connected, uuid: str) -> None:
-    """:raises: CellMappingNotFound"""
-    _get(context, uuid)
 
 
 def _get(context: Connected, uuid: str) -> Row:

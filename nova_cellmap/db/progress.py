@@ -4,11 +4,13 @@
 from collections.abc import Callable
 import dataclasses
 import functools
+import hashlib
 import operator
 
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
+from nova_cellmap import exception
 from nova_cellmap.db import cell_mapping
 from nova_cellmap.db import columns
 from nova_cellmap.db import outcome
@@ -20,6 +22,7 @@ from nova_cellmap.db.resume_files import ResumeFiles
 from nova_cellmap.db.schemas.schema import Schema
 from nova_cellmap.db.transaction import reads_own
 from nova_cellmap.db.transaction import writes
+from nova_cellmap.url import place
 
 
 @reads_own
@@ -86,7 +89,7 @@ class _Progress:
     def get(self, context: Connected, of: str) -> Row | None:
         table = self.table(context.schema)
         if table is None:
-            return _files(context).get(self.kind, of)
+            return _files(context).get(self.kind, of, self._where(context, of) or '')
         query = sa.select(table.c[self.point], table.c.conflicts).where(table.c[self.key] == of)
         row = context.connection.execute(query).first()
         return None if row is None else {self.point: row[0], 'conflicts': row[1]}
@@ -106,11 +109,28 @@ class _Progress:
             self._note_in_table(context, table, of, point, conflicts)
 
     def _note_in_file(self, context: Changing, of: str, point: int, conflicts: int) -> None:
-        if self.key == 'cell_uuid':
-            cell_mapping.check_exists(context, of)
+        where = self._where(context, of)
+        if where is None:
+            raise exception.CellMappingNotFound(cell=of)
         come_to = {self.point: point}
-        note = functools.partial(_files(context).note, self.kind, of, come_to, conflicts)
+        note = functools.partial(_files(context).note, self.kind, of, come_to, conflicts, where)
         context.after.append(note)
+
+    def _where(self, context: Connected, of: str) -> str | None:
+        """Which database a cell has now: of another one, how far it was read says nothing.
+
+        None where there is no such cell.
+        """
+        if self.key != 'cell_uuid':
+            return ''
+        cells = context.schema.cell_mapping
+        query = sa.select(cells.c.database_connection).where(cells.c.uuid == of)
+        found: str | None = context.connection.execute(query).scalar()
+        try:
+            return found and place.digest(found)
+        except (sa.exc.ArgumentError, ValueError):
+            # A template, with no password in it, or what is no URL.
+            return hashlib.sha256(str(found).encode(errors='surrogateescape')).hexdigest()
 
     def _note_in_table(
         self, context: Changing, table: sa.Table, of: str, point: int, conflicts: int

@@ -33,26 +33,31 @@ class ResumeFiles(runtime.Part):
         self._database = place.digest(owner.conf.api_database.connection)
         self._lock = threading.Lock()
 
-    def get(self, kind: str, of: str) -> Row | None:
-        """What was noted last; None where nothing was.
+    def get(self, kind: str, of: str, where: str = '') -> Row | None:
+        """What was noted last; None where nothing was, or of another place.
 
         :param kind: of what
         :param of: which cell, or which other database
+        :param where: the place that is read, where that may change
         """
-        return self._read(
-            kind, of, lambda noted: {name: int(value) for name, value in noted.items()}
-        )
+
+        def form(noted: Any) -> Row:
+            if noted.pop('where', '') != where:
+                raise ValueError('it is of another database')
+            return {name: int(value) for name, value in noted.items()}
+
+        return self._read(kind, of, form)
 
     def get_uuid(self, kind: str, of: str) -> str | None:
         """Likewise, where what is noted is a uuid."""
         return self._read(kind, of, lambda noted: str(noted['last_uuid']))
 
-    def note(self, kind: str, of: str, come_to: Row, conflicts: int) -> None:
+    def note(self, kind: str, of: str, come_to: Row, conflicts: int, where: str = '') -> None:
         """Note how far it has been read, and how many more conflicts were met."""
         with self._lock:
-            before = self.get(kind, of) or {}
-            noted = {**come_to, 'conflicts': before.get('conflicts', 0) + conflicts}
-            self._write(kind, of, noted)
+            before = self.get(kind, of, where) or {}
+            conflicts += before.get('conflicts', 0)
+            self._write(kind, of, {**come_to, 'conflicts': conflicts, 'where': where})
 
     def note_uuid(self, kind: str, of: str, last_uuid: str) -> None:
         """Note up to which uuid it has been read."""

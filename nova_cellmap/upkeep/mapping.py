@@ -65,8 +65,14 @@ def map_instances(
     run = _resume(context, cell)
     with database.connect(cell) as reader:
         instances = Instances(reader, cell)
+        last_id = instances.last_id()
+        if run.first_id > last_id:
+            # It was of another database, or the last rows are gone: nobody can tell which.
+            LOG.info('Beginning at the first instance: there is none after that number.')
+            db_api.map_progress_clear(context, cell.uuid)
+            run = MapRun()
         _note_invalid(cell, run, instances.without_an_id())
-        run.end_id = max(run.first_id, instances.last_id())
+        run.end_id = last_id
         batches.go_through(
             run,
             functools.partial(_read, instances),

@@ -40,6 +40,14 @@ class ResumePoints(base.TestCase):
             self.assertIsNone(api.map_progress_get(self.context, cell))
         self.assertIsNotNone(api.map_progress_get(self.context, cell))
 
+    def test_nova_manage_gives_the_cell_another_database(self) -> None:
+        cell = self.make_cell().uuid
+        for url in ('sqlite:///other', '{scheme}://{username}@{hostname}/other', None):
+            api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
+            self.assertIsNotNone(api.map_progress_get(self.context, cell))
+            self.execute(self.cell_table.update().values(database_connection=url))
+            self.assertIsNone(api.map_progress_get(self.context, cell))
+
     def test_of_no_cell(self) -> None:
         self.assertRaises(
             exception.CellMappingNotFound,

@@ -220,6 +220,23 @@ class Resume(_Case):
         self.assertIsNone(self.progress())
         self.assert_run(self.map(), existing=6, hidden=1)
 
+    def test_a_cell_that_has_another_database_since_is_mapped_from_its_first_instance(
+        self,
+    ) -> None:
+        self.map(max_count=3)
+        self.nova = self.new_nova()
+        nova_cell.fill(self.nova, 6, seed=1)
+        self.cell.database_connection = cells_base.url_of(self.nova)
+        self.cell.save()
+        self.assert_run(self.map(), created=6)
+
+    def test_a_database_with_fewer_rows_than_were_read_is_another_one(self) -> None:
+        self.map(max_count=3)
+        # In the same place, as after a restore.
+        cells_base.empty(self.nova)
+        self.add(id=2)
+        self.assert_run(self.map(), created=1)
+
     def test_the_conflicts_of_the_stopped_runs_count_in_the_last(self) -> None:
         other = self.make_cell(name='other')
         self.add(id=1, project_id=None)
