@@ -26,6 +26,7 @@ from nova_cellmap.db import session
 from nova_cellmap.db import undecoded
 from nova_cellmap.db.error_kinds import Kind
 from nova_cellmap.objects.cell_mapping import CellMapping
+from nova_cellmap.url import place
 
 LOG = logging.getLogger(__name__)
 
@@ -285,6 +286,20 @@ def _checked(
 
 class _Misread(sa.exc.ResourceClosedError):
     """What a server sent is no answer."""
+
+
+def place_of(cell: CellMapping) -> str | None:
+    """Which database a cell has, as :func:`nova_cellmap.url.place.digest` tells it.
+
+    None where it has none, or nobody can tell.
+    """
+    text = cell.database_connection
+    if url.is_none(text) or url.is_template(text):
+        return None
+    try:
+        return place.digest(text)
+    except (sa.exc.ArgumentError, ValueError, OSError):
+        return None
 
 
 def engine_url(cell: CellMapping, conf: cfg.ConfigOpts) -> str:

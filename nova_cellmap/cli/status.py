@@ -9,7 +9,6 @@ from oslo_upgradecheck.upgradecheck import Code
 from oslo_upgradecheck.upgradecheck import Result
 
 from nova_cellmap import exception
-from nova_cellmap import url
 from nova_cellmap.cli import app
 from nova_cellmap.cli import base
 
@@ -136,11 +135,14 @@ def _check_text(context: 'RequestContext') -> Result:
 
 
 def _check_cells(cells: list[Any]) -> Result:
+    from nova_cellmap.cells import database
+
     # A command refuses a second cell of one database; nothing else does.
     places: dict[str, str] = {}
     for cell in cells:
-        other = places.setdefault(cell.database_connection, cell.identity)
-        if other != cell.identity and not url.is_none(cell.database_connection):
+        place = database.place_of(cell)
+        other = cell.identity if place is None else places.setdefault(place, cell.identity)
+        if other != cell.identity:
             return Result(
                 Code.FAILURE,
                 f'Cells {other} and {cell.identity} have one database, and so the same instances. '

@@ -146,7 +146,7 @@ def instance_mapping_update_bulk(
 
 def _update_alike(context: Changing, uuids: list[str], values: Row, seen: Row) -> int:
     mappings = context.schema.instance_mapping
-    as_seen = [mappings.c[name].is_not_distinct_from(value) for name, value in seen.items()]
+    as_seen = [columns.is_still(mappings.c[name], value) for name, value in seen.items()]
     values = columns.changed_mapping(values)
     with cell_mapping.must_exist(context, values):
         return batch.update(context, values, as_seen, uuids)

@@ -63,6 +63,16 @@ def not_queued_for_delete(schema: Schema) -> sa.ColumnElement[bool]:
     return sa.or_(queued == sa.false(), queued.is_(None))
 
 
+def is_set(flag: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Whether a flag reads as True: somebody may have written 2, which is not ``true`` in SQL."""
+    return flag != sa.false()
+
+
+def is_still(column: sa.ColumnElement[Any], seen: Any) -> sa.ColumnElement[bool]:
+    """Whether a column reads as it did before."""
+    return is_set(column) if seen is True else column.is_not_distinct_from(seen)
+
+
 def cells(schema: Schema) -> sa.Select[Any]:
     """The query of all cells: ``CELL_COLUMNS``."""
     return sa.select(*schema.cell_columns(CELL_COLUMNS)).select_from(schema.cell_mapping)

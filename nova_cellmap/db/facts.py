@@ -107,7 +107,9 @@ def _said(schema: Schema) -> sa.ColumnElement[str]:
     cell_uuid, project_id, user_id, queued = schema.mapping_columns(
         ('cell_uuid', 'project_id', 'user_id', 'queued_for_delete')
     )
-    return fact(own.exactly(cell_uuid), project_id, user_id, queued_for_delete=queued == sa.true())
+    return fact(
+        own.exactly(cell_uuid), project_id, user_id, queued_for_delete=columns.is_set(queued)
+    )
 
 
 def _are_usual(uuids: Iterable[Any]) -> bool:

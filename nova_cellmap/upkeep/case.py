@@ -60,6 +60,7 @@ class Case:
     :param rows: by cell, its rows that are not hidden
     :param unread: the cells that could not be read: the instance may be there as well
     :param identity: what a person calls a cell, by its uuid
+    :param place: which database a cell has, by its uuid, if that can be told
     :param invalid: by cell, its rows that cannot be read for what they are
     :param is_building: whether Nova is building it, and is going to map it itself
     :param move: in which state Nova's move of it to another cell is, if one is under way
@@ -71,6 +72,7 @@ class Case:
     rows: Mapping[str, Instance]
     unread: Collection[str] = ()
     identity: Callable[[str], str] = str
+    place: Callable[[str], str | None] = str
     invalid: Mapping[str, Collection[InvalidRow]] = dataclasses.field(default_factory=dict)
     is_building: bool = False
     move: str | None = None
@@ -190,7 +192,7 @@ class Case:
         elif len(self.live) > 1:
             cell = self.named if self.named in self.live else None
             cells = ' and '.join(map(self.identity, self.live))
-            yield Kind.DUPLICATE, cell or self.home, f'live in {cells}'
+            yield Kind.DUPLICATE, cell or self.home, f'live in {cells}{self._why_in_several()}'
         elif self.named in self.unread:
             # It may be there.
             return
@@ -208,6 +210,17 @@ class Case:
         for cell, some in self.invalid.items():
             for row in some:
                 yield Kind.INVALID_ROW, cell, f'row {row.id}: {row.reason}'
+
+    def _why_in_several(self) -> str:
+        """Why it may be live in several cells, where that is no matter of the instance's own."""
+        places = [place for place in map(self.place, self.live) if place is not None]
+        if len(set(places)) < len(places):
+            several = '' if len(places) == 2 else ' two of'
+            return f',{several} which have one database'
+        numbers = {self.rows[cell].id for cell in self.live}
+        if len(numbers) > 1:
+            return ''
+        return f', as row {min(numbers)} of each: they may have one database'
 
     def _untrue(self, mapping: db_api.Row) -> Iterator[tuple[Kind, str, str]]:
         truth, home = self.truth, self.home

@@ -79,6 +79,7 @@ class Judge:
                     rows=rows.get(uuid, {}),
                     unread=self._readers.errors.keys(),
                     identity=self._readers.identity,
+                    place=self._readers.place,
                     invalid=invalid.get(uuid, {}),
                     is_building=uuid in building,
                     move=moves.get(uuid),

@@ -7,6 +7,7 @@ import logging
 from typing import Self
 
 from nova_cellmap import exception
+from nova_cellmap.cells import database
 from nova_cellmap.context import RequestContext
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.cell_mapping import CellMappingList
@@ -48,6 +49,10 @@ class Readers:
     def identity(self, cell_uuid: str) -> str:
         """What a person calls a cell."""
         return self.cells[cell_uuid].identity if cell_uuid in self.cells else cell_uuid
+
+    def place(self, cell_uuid: str) -> str | None:
+        """Which database a cell has; None where nobody can tell."""
+        return database.place_of(self.cells[cell_uuid]) if cell_uuid in self.cells else None
 
     def rows_of(self, uuids: Sequence[str]) -> Iterator[tuple[str, InstanceRows]]:
         """The rows of some instances in each cell that can be read, hidden ones too."""

@@ -94,7 +94,8 @@ class Schema:
     def is_disabled(self) -> sa.ColumnElement[bool]:
         """Whether a cell is: NULL is no."""
         [disabled] = self.cell_columns(('disabled',))
-        return sa.func.coalesce(disabled, sa.false())
+        # Somebody may have written 2, which is not ``true`` in SQL.
+        return sa.func.coalesce(disabled, sa.false()) != sa.false()
 
     def mapping_column(self, name: str) -> sa.ColumnElement[Any]:
         [column] = self.mapping_columns((name,))

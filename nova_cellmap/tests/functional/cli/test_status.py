@@ -41,7 +41,13 @@ class UpgradeCheck(_Case):
 
     def test_2_where_two_cells_have_one_database(self) -> None:
         self.map_cell0()
-        self.make_cell(name='twin', database_connection=self.cell.database_connection)
+        # In other words, but the same.
+        separator = '&' if '?' in self.cell.database_connection else '?'
+        more = {'sqlite': 'timeout=9', 'mariadb': 'read_timeout=9', 'postgresql': 'sslmode=prefer'}
+        self.make_cell(
+            name='twin',
+            database_connection=f'{self.cell.database_connection}{separator}{more[self.kind]}',
+        )
         result, details = self.check(2)['cells are mapped']
         self.assertEqual('failure', result)
         self.assertIn('(cell1)', details)

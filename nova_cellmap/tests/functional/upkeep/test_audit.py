@@ -171,6 +171,30 @@ class Found(_Case):
         nova_cell.add(self.nova2, uuid=uuid)
         self.assert_problem(uuid, Kind.DUPLICATE, self.cell2, self.cell.uuid)
 
+    def test_two_cells_of_one_database(self) -> None:
+        uuid = self.add(self.cell)
+        # The same, but not in the same words.
+        separator = '&' if '?' in self.cell.database_connection else '?'
+        more = {'sqlite': 'timeout=9', 'mariadb': 'read_timeout=9', 'postgresql': 'sslmode=prefer'}
+        self.cell2.database_connection = (
+            f'{self.cell.database_connection}{separator}{more[self.kind]}'
+        )
+        self.cell2.save()
+        problem = self.assert_problem(
+            uuid, Kind.DUPLICATE, self.cell, '), which have one database'
+        )
+        self.assertNotIn('may', problem.detail)
+
+    def test_two_cells_that_may_have_one_database(self) -> None:
+        uuid = self.add(self.cell)
+        nova_cell.add(self.nova2, uuid=uuid)
+        self.assert_problem(uuid, Kind.DUPLICATE, self.cell, 'row 1 of each: they may have')
+        self.add(self.cell)
+        other = self.add(self.cell)
+        nova_cell.add(self.nova2, uuid=other)
+        details = {each.instance_uuid: each.detail for each in self.problems()}
+        self.assertNotIn('may', details[other])
+
     def test_a_duplicate_without_a_mapping_is_that_alone(self) -> None:
         uuid = self.add()
         nova_cell.add(self.nova2, uuid=uuid)
