@@ -102,8 +102,11 @@ class Runtime(Parts):
         # Not when the process ends: it may wait for a server.
         weakref.finalize(self, _close, self._parts).atexit = False
 
+    def __copy__(self) -> 'Runtime':
+        # Copies of a context work on the same database. A fork would not find another one.
+        return self
+
     def __deepcopy__(self, memo: Any) -> 'Runtime':
-        # Copies of a context work on the same database.
         return self
 
 

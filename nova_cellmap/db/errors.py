@@ -31,12 +31,12 @@ from nova_cellmap.db.error_kinds import Kind as Kind
 class DriverError(db_exc.DBError):  # type: ignore[misc]
     """An error whose kind is known.
 
-    :ivar kind: which
+    :ivar kind: which; a copy is made without it, and then given it
     :ivar inner_exception: what SQLAlchemy or the driver raised
     :ivar hint: what it does not say itself
     """
 
-    def __init__(self, error: BaseException, kind: Kind, hint: str = '') -> None:
+    def __init__(self, error: Any, kind: Kind = Kind.REFUSED, hint: str = '') -> None:
         super().__init__(error)
         self.kind = kind
         self.hint = hint

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 import functools
 import operator
 import sys
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from oslo_versionedobjects import base
 
@@ -57,6 +57,14 @@ class StoredObject(base.VersionedObject):
     @functools.cached_property
     def _changed_fields(self) -> set[str]:  # type: ignore[override]
         return set()
+
+    def __copy__(self) -> Self:
+        """The same with changes of its own: what is set on the one is no change of the other."""
+        copied = self.__class__.__new__(self.__class__)
+        vars(copied).update(vars(self))
+        if CHANGED in vars(self):
+            vars(copied)[CHANGED] = set(vars(self)[CHANGED])
+        return copied
 
 
 def is_set(obj: base.VersionedObject, field: str) -> bool:

@@ -160,6 +160,10 @@ class Contexts(_Case):
         ):
             self.assertIs(self.runtime, runtime.of(other))
 
+    def test_there_is_no_second_one_of_the_same_parts(self) -> None:
+        self.assertIs(self.runtime, copy.copy(self.runtime))
+        self.assertIs(self.runtime, copy.deepcopy(self.runtime))
+
     def test_it_does_not_travel(self) -> None:
         sent = get_admin_context(runtime=self.runtime).to_dict()
         self.assertEqual(get_admin_context().to_dict().keys(), sent.keys())

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is meant by what drivers raise."""
 
+import copy
+import pickle
 import sqlite3
 import struct
 from typing import Any
@@ -131,6 +133,20 @@ class Kinds(base.TestCase):
         self.assertIsInstance(errors.of_cell(gone, 'c'), exception.CellUnreachable)
         self.assertIsInstance(errors.of_nova(missing), exception.NotANovaDatabase)
         self.assertIsInstance(errors.of_nova(gone), exception.NovaDatabaseUnreachable)
+
+
+class Copies(base.TestCase):
+    """Pools of processes send errors back."""
+
+    def test_what_is_known_goes_with_it(self) -> None:
+        for kind in (Kind.LOST, Kind.LOCKED, Kind.UNUSABLE):
+            error = errors.as_driver_error(OSError(32, 'broken'), kind, 'look')
+            for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+                self.assertEqual(
+                    (type(error), kind, 'look', str(error)),
+                    (type(other), other.kind, other.hint, str(other)),
+                )
+                self.assertEqual(errors.reason(error), errors.reason(other))
 
 
 class Reasons(base.TestCase):

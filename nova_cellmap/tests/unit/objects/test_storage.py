@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the library stores what an object holds: the short way finds what the long one does."""
 
+import copy
+
 from nova_cellmap import context
 from nova_cellmap import objects
 from nova_cellmap.objects import storage
@@ -36,6 +38,17 @@ class Storage(base.TestCase):
         storage.unset(self.cell, 'name')
         self.assertNotIn('name', self.cell)
         self.assertEqual(set(), self.cell.obj_what_changed())
+
+    def test_a_copy_has_changes_of_its_own(self) -> None:
+        self.cell.obj_reset_changes(['uuid'])
+        copied = copy.copy(self.cell)
+        self.assertEqual({'name'}, copied.obj_what_changed())
+        copied.disabled = True
+        copied.obj_reset_changes(['name'])
+        self.assertEqual({'name'}, self.cell.obj_what_changed())
+        self.assertNotIn('disabled', self.cell)
+        unchanged = storage.new(objects.CellMapping, self.asked)
+        self.assertEqual(set(), copy.copy(unchanged).obj_what_changed())
 
     def test_all_of_another_is_taken_over(self) -> None:
         other = objects.CellMapping(self.asked, uuid=_UUID, disabled=True)
