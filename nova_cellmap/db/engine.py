@@ -208,8 +208,10 @@ class Engines(runtime.Part):
         settings = {opt.dest: conf.api_database[opt.dest] for opt in oslo_db_options.database_opts}
         # Each session says its own, see nova_cellmap.db.session.
         settings['mysql_sql_mode'] = None
-        settings['max_retries'] = _most_retries(settings, conf.api_database.call_timeout)
         writer_url = _url(settings, 'connection')
+        settings['max_retries'] = _most_retries(
+            writer_url, settings, conf.api_database.call_timeout
+        )
         reader_url = writer_url
         if settings['slave_connection'] and not settings['synchronous_reader']:
             reader_url = _url(settings, 'slave_connection')
@@ -333,7 +335,7 @@ def of(context: object = None) -> Engines:
 def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
     """:raises: InvalidURL"""
     text = settings[option] or ''
-    if url.is_none(text):
+    if not text.strip() or url.is_none(text):
         raise exception.InvalidURL(reason=f'[api_database] {option}: the mapping needs a database')
     try:
         return url.parse_database(text)
@@ -341,11 +343,15 @@ def _url(settings: dict[str, Any], option: str) -> sa_url.URL:
         raise exception.InvalidURL(reason=f'[api_database] {option}: {error}') from None
 
 
-def _most_retries(settings: dict[str, Any], call_timeout: int) -> int:
+def _most_retries(plain: sa_url.URL, settings: dict[str, Any], call_timeout: int) -> int:
     """How often oslo.db tries to connect for the first time: for no longer than a call may take.
 
     Nova's own file often says -1, and the caller would wait for ever, for what nobody tells.
     """
+    if plain.get_backend_name() == 'sqlite':
+        # It comes to no server that may be down; but with the engine that writes to a file that
+        # nobody wants made.
+        return 0
     wanted: int = settings['max_retries']
     most: int = call_timeout // max(1, settings['retry_interval'])
     return most if wanted < 0 else min(wanted, most)

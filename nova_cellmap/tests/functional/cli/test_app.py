@@ -26,6 +26,21 @@ class Options(base.TestCase):
         self.configure(api_database={'connection': self.database.url, 'max_retries': 'many'})
         self.assertIn('max_retries', self.assert_fails(64, 'cell_v2', 'list_cells'))
 
+    def test_an_empty_url(self) -> None:
+        for url in ('', '   ', 'none:///'):
+            self.configure(api_database={'connection': url})
+            told = self.assert_fails(64, 'cell_v2', 'list_cells')
+            self.assertIn('[api_database] connection: the mapping needs a database', told)
+
+    def test_what_reads_makes_no_file_also_where_the_first_connection_is_tried_again(self) -> None:
+        # As Nova's file has it.
+        for retries in (0, 3, -1):
+            path = self.folder / 'missing.sqlite'
+            options = {'connection': f'sqlite:///{path}', 'max_retries': retries}
+            self.configure(api_database=options)
+            self.assertIn('there is no file', self.assert_fails(69, 'cell_v2', 'list_cells'))
+            self.assertFalse(path.exists())
+
     def test_later_configuration_files_win(self) -> None:
         first = self.folder / 'first.conf'
         first.write_text('[api_database]\nconnection = nosuch://\n')
