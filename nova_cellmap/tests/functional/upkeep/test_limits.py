@@ -91,5 +91,5 @@ class EmptySqlite(upkeep_base.TestCase):
         other, _ = self.new_cell('cell2')
         for _ in range(101):
             self.make_mapping(cell_uuid=other.uuid)
-        with self.assertRaises(exception.PurgeRefused):
-            self.audit(purge=True, most_changes=MostChanges(1))
+        few = MostChanges(1)
+        self.assertRaises(exception.PurgeRefused, self.audit, purge=True, most_changes=few)
