@@ -135,12 +135,15 @@ class DatabaseBusy(DatabaseError):
 class DatabaseRightMissing(DatabaseError):
     msg_fmt = (
         'The user of the mapping database lacks a right: {reason}. '
-        'Nothing was changed: give it to the user that is in [api_database] connection.'
+        'What takes it was not done: give it to the user that is in [api_database] connection.'
     )
 
 
 class DatabaseFull(DatabaseError):
-    msg_fmt = 'The mapping database has no space left ({reason}). Nothing was changed: make room.'
+    msg_fmt = (
+        'The mapping database has no space left ({reason}). What was written last was taken back, '
+        'and what was committed before stays: make room.'
+    )
 
 
 class SchemaMissing(DatabaseError):

@@ -195,6 +195,7 @@ class App(app.App):
         # There are none where the arguments could not be read.
         if getattr(self, 'options', None) and self.options.debug:
             traceback.print_exception(error, file=self.stderr)
+        error = failures.of_machine(error)
         status = failures.status_of(error, statuses or {})
         text = str(error)
         if status == Status.UNFORESEEN:

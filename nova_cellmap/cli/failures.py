@@ -23,6 +23,18 @@ class CommandError(Exception):
         self.status = status
 
 
+def of_machine(error: Exception) -> Exception:
+    """What to tell of an error that is the machine's, or of its limits; else the error itself."""
+    # The latter is what Python says of a thread, of which each cell has one.
+    if isinstance(error, MemoryError) or 'start new thread' in str(error):
+        return CommandError(
+            'There is not enough memory, or no more threads may be started: see `ulimit -v`, '
+            '`ulimit -u` and the limits of the container. What was committed before stays.',
+            Status.UNAVAILABLE,
+        )
+    return error
+
+
 def status_of(error: Exception, statuses: Mapping[type[Exception], int]) -> int:
     """The exit status of *error*; the *statuses* of a command come first."""
     if isinstance(error, CommandError):

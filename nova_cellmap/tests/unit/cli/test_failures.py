@@ -22,6 +22,14 @@ class StatusOf(base.TestCase):
         ):
             self.assertEqual(status, failures.status_of(error, {}), str(error))
 
+    def test_too_little_memory_is_said_to_be_that(self) -> None:
+        for error in (MemoryError(), RuntimeError("can't start new thread")):
+            told = failures.of_machine(error)
+            self.assertEqual(Status.UNAVAILABLE, failures.status_of(told, {}))
+            self.assertIn('memory', str(told))
+        error = RuntimeError('x')
+        self.assertIs(error, failures.of_machine(error))
+
     def test_a_commands_own_come_first_and_the_nearest_class_wins(self) -> None:
         own: dict[type[Exception], int] = {exception.CellMapError: 3, exception.NotFound: 4}
         missing = exception.CellMappingNotFound(cell='x')
