@@ -289,6 +289,15 @@ class ChangesRefused(CellMapError):
     )
 
 
+class NotNovasTables(InvalidInput):
+    """What is asked for is in Nova's own tables alone."""
+
+    msg_fmt = (
+        "That is in Nova's own API database alone, and the mapping database has other tables. "
+        "Give Nova's configuration, such as --config-file /etc/nova/nova.conf."
+    )
+
+
 class Cell0CannotBeDisabled(CellError):
     msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
 

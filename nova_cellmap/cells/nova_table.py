@@ -32,6 +32,7 @@ class NovaTable:
     :param needed: those without which it is no such table
     :param uuid: the column with an instance's uuid, if it has one
     :param identity: whose table it is, for messages
+    :ivar name: what it is called
     :raises: NotACellDatabase
     """
 
@@ -50,6 +51,7 @@ class NovaTable:
             raise exception.NotACellDatabase(
                 cell=identity, reason=f'its table {name} lacks {", ".join(missing)}'
             )
+        self.name = name
         self._types = types
         self._uuid = uuid
         # Plain columns: of which type a value is, is the database's own affair.

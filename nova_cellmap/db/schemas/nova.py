@@ -61,7 +61,12 @@ def make(
         cells,
         mappings,
         inserted_mapping=_mappings(sa.MetaData(), columns, texts, sa.Integer()),
-        host_mapping=sa.table('host_mappings', sa.column('cell_id', sa.Integer)),
+        host_mapping=sa.table(
+            'host_mappings',
+            *(sa.column(name, sa.Integer) for name in ('id', 'cell_id')),
+            sa.column('host', sa.String),
+            *(sa.column(name, Time) for name in ('created_at', 'updated_at')),
+        ),
         build_request=sa.table(
             'build_requests',
             sa.column('instance_uuid', sa.String),
