@@ -29,6 +29,8 @@ TABLES = (
     'host_mappings',
     'build_requests',
     'request_specs',
+    'instance_group_member',
+    'instance_groups',
     'cell_mappings',
 )
 
