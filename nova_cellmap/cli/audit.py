@@ -15,11 +15,11 @@ from nova_cellmap.cli import audit_report
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
 from nova_cellmap.cli import durations
+from nova_cellmap.cli import leftover_report
 from nova_cellmap.cli import progress
 from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
-    from nova_cellmap.upkeep import audit
     from nova_cellmap.upkeep import limits
 
 
@@ -34,6 +34,14 @@ class Audit(base.Lister):
     counted, is no problem, and is left alone. A mapping that is changed while it is
     looked at stays as its writer left it. A cell that cannot be read makes nothing
     orphaned. It may be killed and run again at any time.
+
+    With --hosts, where the mapping is in Nova's own tables: a row for each compute host
+    that is unmapped, stale (mapped, and in no cell any more), in the wrong_cell or
+    in_two_cells.
+
+    With --leftovers, likewise: a row for each instance of which a build_request_left,
+    request_spec_left or group_member_left is there, and for each mapping that is
+    unmigrated (Nova counts in all cells as long as there is one).
     """
 
     examples = (
@@ -46,6 +54,10 @@ class Audit(base.Lister):
         '# every night, gently, a part of a large cloud, with a record of how it went:',
         'nova-cellmap-manage cell_v2 audit --repair --batch-size 500 --sleep 0.1 \\',
         '    --max-duration 2h -f csv --summary /var/lib/nova-cellmap/audit.json',
+        '# after hosts were added, removed or moved:',
+        'nova-cellmap-manage --config-file /etc/nova/nova.conf cell_v2 audit --hosts',
+        '# what Nova has left behind in its API database:',
+        'nova-cellmap-manage --config-file /etc/nova/nova.conf cell_v2 audit --leftovers',
         '# for one user who complains:',
         'nova-cellmap-manage cell_v2 audit --project PROJECT',
         'nova-cellmap-manage cell_v2 audit --repair --instance UUID --instance UUID',
@@ -63,6 +75,9 @@ class Audit(base.Lister):
     tells_database = True
     columns = ('instance_uuid', 'problem', 'cell_uuid', 'detail')
 
+    def columns_of(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        return ('host', *self.columns[1:]) if parsed_args.hosts else self.columns
+
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         cell_commands.add_cell(parser, required=False, verb=' to look at; all by default')
@@ -75,6 +90,16 @@ class Audit(base.Lister):
         )
         parser.add_argument(
             '--project', metavar='ID', help='Look at the instances of this project alone.'
+        )
+        parser.add_argument(
+            '--hosts',
+            action='store_true',
+            help="Look at the hosts that Nova's host_mappings names, in place of the instances.",
+        )
+        parser.add_argument(
+            '--leftovers',
+            action='store_true',
+            help='Look at what Nova has left behind of instances in its API database.',
         )
         parser.add_argument(
             '--repair',
@@ -136,6 +161,7 @@ class Audit(base.Lister):
             max_duration = durations.duration('--max-duration', parsed_args.max_duration)
         max_changes = _most_changes(parsed_args.max_changes)
         instances = [_uuid(text) for text in parsed_args.instance]
+        _check_what_is_looked_at(parsed_args)
         self._summary_file = _SummaryFile(parsed_args.summary)
 
         from nova_cellmap.objects import CellMappingList
@@ -147,24 +173,50 @@ class Audit(base.Lister):
         only = None
         if parsed_args.cell is not None:
             only = registration.get_cell(context, parsed_args.cell)
+        patience = age.Patience(min_age, stuck_after)
+        cells = CellMappingList.get_all(context)
+        if parsed_args.hosts:
+            from nova_cellmap.upkeep import hosts
+
+            of_hosts = hosts.HostAudit(context, cells, only=only, patience=patience)
+            return self._begun(of_hosts, audit_report.Report(of_hosts, 'hosts'), parsed_args)
+        if parsed_args.leftovers:
+            from nova_cellmap.upkeep import leftovers
+
+            of_leftovers = leftovers.LeftoverAudit(
+                context,
+                cells,
+                batch_size=batch_size or leftovers.BATCH_SIZE,
+                sleep=sleep,
+                patience=patience,
+            )
+            report = leftover_report.Report(of_leftovers)
+            return self._begun(of_leftovers, report, parsed_args)
         run = audit.Audit(
             context,
-            CellMappingList.get_all(context),
+            cells,
             only=only,
             repair=parsed_args.repair,
             purge=parsed_args.purge,
             batch_size=batch_size or audit.BATCH_SIZE,
             sleep=sleep,
-            patience=age.Patience(min_age, stuck_after),
+            patience=patience,
             project_id=parsed_args.project,
             instances=list(dict.fromkeys(instances)),
             most_changes=max_changes,
             most_time=max_duration,
         )
-        self._run = run
-        self._report, self._is_done = audit_report.Report(run), False
+        return self._begun(run, audit_report.Report(run), parsed_args)
+
+    def _begun(
+        self,
+        run: audit_report.Run,
+        report: audit_report.Report | leftover_report.Report,
+        parsed_args: argparse.Namespace,
+    ) -> tuple[tuple[str, ...], Iterable[Any]]:
+        self._run, self._report, self._is_done = run, report, False
         self._summary_error: base.CommandError | None = None
-        return self.columns, self._rows(run)
+        return self.columns_of(parsed_args), self._rows(run)
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
         try:
@@ -175,7 +227,7 @@ class Audit(base.Lister):
             raise
         finally:
             if self._is_done and not self.app.is_quiet:
-                audit_report.show(self._report.summary(), self.app.stderr)
+                self._report.show(self.app.stderr)
         if self._run.refused is not None:
             raise self._run.refused
         if self._summary_error:
@@ -187,13 +239,13 @@ class Audit(base.Lister):
             )
         return result
 
-    def _rows(self, run: 'audit.Audit') -> Iterator[tuple[str, ...]]:
+    def _rows(self, run: audit_report.Run) -> Iterator[tuple[str, ...]]:
         """The problems, as they are found; behind the last one, the summary is written."""
         with progress.shown('Auditing', self.app.stderr, self.app.is_quiet) as report:
             for problem in run.problems(lambda part: report(part, 1, run.instances)):
-                done = 'removed' if problem.kind == 'orphaned' else 'repaired'
+                done = 'removed' if problem.is_removal else 'repaired'
                 detail = f'{problem.detail}; {done}' if problem.repaired else problem.detail
-                yield problem.instance_uuid, problem.kind.value, problem.cell_uuid, detail
+                yield problem.subject, problem.kind.value, problem.cell_uuid, detail
         # Before the rows are printed, or the rest of them: that may fail.
         summary = self._report.summary()
         self.status, self._is_done = summary['status'], True
@@ -202,6 +254,16 @@ class Audit(base.Lister):
         except base.CommandError as error:
             # The rows are printed all the same.
             self._summary_error = error
+
+
+def _check_what_is_looked_at(parsed_args: argparse.Namespace) -> None:
+    """:raises: CommandError"""
+    if not parsed_args.hosts and not parsed_args.leftovers:
+        return
+    what, other = ('hosts', 'leftovers') if parsed_args.hosts else ('leftovers', 'cell')
+    for option in ('instance', 'project', 'max_duration', 'repair', 'purge', other):
+        if getattr(parsed_args, option):
+            raise base.CommandError(f'--{option.replace("_", "-")} is nothing for --{what}.')
 
 
 def _most_changes(text: str | None) -> 'limits.MostChanges':

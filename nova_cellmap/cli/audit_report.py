@@ -1,26 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an audit has found, as a person or a script wants to read it."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import enum
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from nova_cellmap.cli import streams
 from nova_cellmap.text import escaped
 
 if TYPE_CHECKING:
-    from nova_cellmap.upkeep import audit
+    from nova_cellmap import exception
+    from nova_cellmap.upkeep.cell_report import CellReport
 
 # The width of the longest bar of the summary.
 _BAR = 30
+_INSTANCES, _HOSTS = 'instances', 'hosts'
 # Where nobody watches.
 _LOG_WIDTH = 200
 
 
-class Report:
-    """What a run has found so far."""
+class Problem(Protocol):
+    """What is wrong with one instance, or one host."""
 
-    def __init__(self, run: 'audit.Audit') -> None:
+    @property
+    def detail(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def kind(self) -> enum.StrEnum: ...
+
+    @property
+    def cell_uuid(self) -> str: ...
+
+    @property
+    def repaired(self) -> bool: ...
+
+    @property
+    def is_removal(self) -> bool: ...
+
+
+class Run(Protocol):
+    """An audit, so far as the command has to know."""
+
+    refused: 'exception.ChangesRefused | None'
+    unknown: Sequence[str]
+
+    @property
+    def instances(self) -> int: ...
+
+    @property
+    def errors(self) -> 'Mapping[str, exception.CellError]': ...
+
+    def problems(self, on_batch: Callable[[float], None]) -> Iterator[Problem]: ...
+
+
+class RunOverCells(Run, Protocol):
+    """One that has a report of each cell."""
+
+    began_after: str
+    stopped_at: str | None
+
+    @property
+    def reports(self) -> 'Mapping[str, CellReport]': ...
+
+
+class Report:
+    """What a run has found so far.
+
+    :param things: what it compares: ``instances`` or ``hosts``
+    """
+
+    def __init__(self, run: RunOverCells, things: str = _INSTANCES) -> None:
         self._run = run
+        self._things = things
         self._start = time.monotonic()
 
     def counts(self) -> str:
@@ -37,7 +92,7 @@ class Report:
         unread = {uuid: str(why) for uuid, why in run.errors.items() if uuid not in run.reports}
         return {
             'status': self._status(left),
-            'instances': run.instances,
+            self._things: run.instances,
             'mappings': sum(report.mappings for report in run.reports.values()),
             'problems': sum(report.found.total() for report in run.reports.values()),
             'left': left,
@@ -47,6 +102,10 @@ class Report:
             'other_cells_not_read': unread,
             **self._limits(),
         }
+
+    def show(self, stream: TextIO) -> None:
+        """Print it."""
+        show(self.summary(), stream)
 
     def _status(self, left: int) -> int:
         run = self._run
@@ -71,7 +130,7 @@ class Report:
         return {
             'cell_uuid': uuid,
             'cell_name': report.cell.name,
-            'instances': report.instances,
+            self._things: report.instances,
             'mappings': report.mappings,
             'problems': {kind.value: number for kind, number in sorted(report.found.items())},
             'repaired': report.repaired.total(),
@@ -118,17 +177,25 @@ def _table(summary: dict[str, Any]) -> Any:
 
     shown = table.Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     shown.add_column('cell')
-    for name in ('instances', 'problems', 'repaired', 'left'):
+    things = _things(summary)
+    for name in (things, 'problems', 'repaired', 'left'):
         shown.add_column(name, justify='right')
     shown.add_column('')
-    most = max((cell['instances'] for cell in summary['cells']), default=0)
+    most = max((cell[things] for cell in summary['cells']), default=0)
     for cell in summary['cells']:
         if cell['error'] is not None:
             shown.add_row(_text(_name(cell)), *'----', text.Text('not read', style='red'))
             continue
-        numbers = cell['instances'], sum(cell['problems'].values()), cell['repaired'], cell['left']
-        shown.add_row(_text(_name(cell)), *(f'{number:,}' for number in numbers), _bar(cell, most))
+        size, found = cell[things], sum(cell['problems'].values())
+        numbers = size, found, cell['repaired'], cell['left']
+        bar = _bar(size, cell['left'], most)
+        shown.add_row(_text(_name(cell)), *(f'{number:,}' for number in numbers), bar)
     return shown
+
+
+def _things(summary: dict[str, Any]) -> str:
+    """What was compared."""
+    return _HOSTS if _HOSTS in summary else _INSTANCES
 
 
 def _name(cell: dict[str, Any]) -> str:
@@ -142,18 +209,19 @@ def _text(words: str, style: str = '') -> Any:
     return text.Text(escaped(words), style=style)
 
 
-def _bar(cell: dict[str, Any], most: int) -> Any:
-    """The cell's size beside the largest; red is the part that has problems left."""
+def _bar(size: int, left: int, most: int) -> Any:
+    """A cell's size beside the largest; red is the part that has problems left."""
     from rich import text
 
-    width = max(1, round(_BAR * cell['instances'] / most)) if cell['instances'] else 0
-    bad = min(width, -(-width * cell['left'] // max(cell['instances'], 1)))
+    width = max(1, round(_BAR * size / most)) if size and most else 0
+    bad = min(width, -(-width * left // max(size, 1)))
     return text.Text('█' * (width - bad), style='green') + text.Text('░' * bad, style='red')
 
 
 def _verdict(summary: dict[str, Any]) -> str:
-    rate = summary['instances'] / max(summary['seconds'], 1e-3)
-    compared = _counted(summary['instances'], 'instance')
+    things = _things(summary)
+    rate = summary[things] / max(summary['seconds'], 1e-3)
+    compared = _counted(summary[things], things.removesuffix('s'))
     took = f'{compared} in {summary["seconds"]:,.1f} s, {rate:,.0f}/s'
     left = summary['left']
     if 'refused' in summary:

@@ -164,13 +164,17 @@ class _Display(Command):
     columns: ClassVar[tuple[str, ...]] = ()
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        if self.columns:
+        if columns := self.columns_of(parsed_args):
             # Before anything is done that would have to be done again.
             try:
-                self._check_columns(parsed_args, self.columns)
+                self._check_columns(parsed_args, columns)
             except CommandError as error:
                 return self.app.report(error)
         return super().run(parsed_args)
+
+    def columns_of(self, parsed_args: argparse.Namespace) -> tuple[str, ...]:
+        """The columns that it has with these options."""
+        return self.columns
 
     def _check_columns(self, parsed_args: argparse.Namespace, column_names: Any) -> None:
         named = {*parsed_args.columns, *getattr(parsed_args, 'sort_columns', ())}

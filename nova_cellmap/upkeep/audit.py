@@ -109,7 +109,7 @@ class Audit:
         self.refused: exception.ChangesRefused | None = None
         self.began_after = ''
         self.stopped_at: str | None = None
-        self.unknown: list[str] = []
+        self.unknown: Sequence[str] = []
 
     @property
     def instances(self) -> int:

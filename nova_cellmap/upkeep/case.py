@@ -51,6 +51,16 @@ class Problem:
     detail: str
     repaired: bool = False
 
+    @property
+    def subject(self) -> str:
+        """What it is about."""
+        return self.instance_uuid
+
+    @property
+    def is_removal(self) -> bool:
+        """Whether what repairs it removes a mapping."""
+        return self.kind is Kind.ORPHANED
+
 
 @dataclasses.dataclass
 class Case:
