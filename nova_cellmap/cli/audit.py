@@ -221,7 +221,7 @@ class Audit(base.Lister):
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
         try:
             result = super().produce_output(parsed_args, column_names, data)
-        except (KeyboardInterrupt, BrokenPipeError, streams.OutputError):
+        except _STOPS:
             if not self._is_done:
                 self.say(f'Stopped: {self._report.counts()}.')
             raise
@@ -264,6 +264,10 @@ def _check_what_is_looked_at(parsed_args: argparse.Namespace) -> None:
     for option in ('instance', 'project', 'max_duration', 'repair', 'purge', other):
         if getattr(parsed_args, option):
             raise base.CommandError(f'--{option.replace("_", "-")} is nothing for --{what}.')
+
+
+# By which it may end midway, when some changes are made; the rows may not be printed yet.
+_STOPS = (KeyboardInterrupt, BrokenPipeError, streams.OutputError, exception.DatabaseError)
 
 
 def _most_changes(text: str | None) -> 'limits.MostChanges':

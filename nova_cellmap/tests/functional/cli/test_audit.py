@@ -9,6 +9,8 @@ import signal
 import time
 from typing import Any
 
+import sqlalchemy as sa
+
 from nova_cellmap import nova_cell
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests.functional import base as functional_base
@@ -306,6 +308,22 @@ class OutputSqlite(_Case):
 
     def test_66_where_there_is_no_such_cell(self) -> None:
         self.assertIn('nosuch', self.assert_fails(66, *self.command, '--cell', 'nosuch'))
+
+    def test_what_was_done_is_told_where_the_mapping_database_fails_midway(self) -> None:
+        nova_cell.add(self.nova)
+        self.add(project_id='theirs')
+        self.addCleanup(self.execute, sa.text('DROP TRIGGER refuse'))
+        self.execute(
+            sa.text(
+                f'CREATE TRIGGER refuse BEFORE UPDATE ON {self.mapping_table.name} '
+                "BEGIN SELECT RAISE(ABORT, 'no updates today'); END"
+            )
+        )
+        command = (*self.command, '--repair', '--batch-size', '1', '--min-age', '0')
+        told = self.assert_fails(69, *command)
+        self.assertIn('no updates today', told)
+        self.assertIn('Stopped: ', told)
+        self.assertIn('found until then', told)
 
     def test_without_a_cell(self) -> None:
         self.execute(self.cell_table.delete())
