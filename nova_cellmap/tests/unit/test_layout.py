@@ -21,8 +21,6 @@ _TESTED_IN = {
     'cells.traces': 'functional/upkeep/test_explanation.py',
     'db.batch': 'functional/db/test_bulk.py',
     'db.bulk_insert': 'functional/db/test_bulk.py',
-    'db.caching.changes': 'functional/db/caching/test_cache.py',
-    'db.caching.known_cells': 'functional/db/caching/test_cache.py',
     'db.column_check': 'functional/cli/test_status.py',
     'db.engine': 'functional/db/test_session.py',
     'db.error_kinds': 'unit/db/test_errors.py',

@@ -1,120 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cache of lookups: what may be found there, when, and what when memcached fails."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 import contextlib
 import os
 import signal
-import threading
 import time
 from typing import Any
 from unittest import mock
 
 import fixtures as library_fixtures
 from oslo_config import cfg
-import pymemcache
-import testtools
 
 import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap import runtime
 from nova_cellmap.db import api
 from nova_cellmap.db import connected
-from nova_cellmap.db import engine
 from nova_cellmap.db import instance_mapping
 from nova_cellmap.db.caching import cache
-from nova_cellmap.db.caching import known_cells
 from nova_cellmap.db.caching import memcached
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
-
-
-class _Case(base.TestCase):
-    """A test with a memcached of its own."""
-
-    arguments: tuple[str, ...] = ()
-
-    def make_conf(self) -> cfg.ConfigOpts:
-        self.memcached = self.useFixture(fixtures.Memcached(*self.arguments))
-        conf = super().make_conf()
-        fixtures.use_cache(conf, self.memcached.address, **self.options())
-        return conf
-
-    def options(self) -> dict[str, Any]:
-        """More of ``[cache]``."""
-        return {'socket_timeout': 5.0}
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.cell = self.make_cell(name='here').uuid
-
-    def make(self, **values: Any) -> str:
-        return str(self.make_mapping(cell_uuid=self.cell, **values).instance_uuid)
-
-    def make_cached(self, **values: Any) -> str:
-        uuid = self.make(**values)
-        self.find(uuid)
-        self.until_cached([uuid])
-        return uuid
-
-    def find(self, uuid: str) -> api.Row:
-        return api.instance_mapping_get_by_instance_uuid(self.context, uuid)
-
-    def project(self, uuid: str) -> str:
-        return str(self.find(uuid)['project_id'])
-
-    def change(self, uuid: str, project_id: str = 'new') -> None:
-        api.instance_mapping_update(self.context, uuid, {'project_id': project_id})
-
-    def change_unseen(self, uuid: str) -> None:
-        """Change a row past the function layer: who finds the old one has it from the cache."""
-        update = self.mapping_table.update().where(self.mapping_table.c.instance_uuid == uuid)
-        self.execute(update.values(project_id='unseen'))
-
-    def key(self, uuid: str) -> str:
-        [key] = self.cache._keys([uuid])
-        return key
-
-    @property
-    def cache(self) -> cache.Cache:
-        current = cache.of(runtime.default())
-        assert current is not None
-        return current
-
-    def client(self) -> Any:
-        return pymemcache.Client(self.memcached.address, default_noreply=False)
-
-    def item(self, uuid: str) -> Any:
-        return self.client().get(self.key(uuid))
-
-    def until_cached(self, uuids: list[str]) -> None:
-        # A lookup does not wait for memcached to have taken its row.
-        self.until(lambda: self.cached_uuids(uuids) == set(uuids))
-
-    def cached_uuids(self, uuids: list[str]) -> set[str]:
-        """Those whose rows are in the cache."""
-        return {uuid for uuid in uuids if (self.item(uuid) or b'').startswith(b'1')}
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(1000):
-            if condition():
-                return
-            time.sleep(0.01)
-        self.fail('it did not come to pass')
-
-    def elsewhere(self, call: Callable[[], Any]) -> Any:
-        """What another thread has of a call: it is in no transaction of this one's."""
-        answers: list[Any] = []
-        thread = threading.Thread(target=lambda: answers.append(call()))
-        thread.start()
-        thread.join(60)
-        return answers[0]
+from nova_cellmap.tests.functional.db.caching import case
 
 
 @base.on_both_schemas
-class Lookups(_Case):
+class Lookups(case.Case):
     def test_the_second_lookup_is_answered_from_the_cache(self) -> None:
         uuid = self.make()
         first = self.find(uuid)
@@ -239,198 +153,7 @@ class Lookups(_Case):
             self.find(uuids[0])
 
 
-@base.on_both_schemas
-class Changes(_Case):
-    """After each change through the function layer lookups find what is new."""
-
-    def test_an_update(self) -> None:
-        uuid = self.make_cached()
-        self.change(uuid)
-        self.assertEqual('new', self.project(uuid))
-        self.until_cached([uuid])
-
-    def test_an_update_that_is_refused(self) -> None:
-        uuid = self.make_cached()
-        for error, values in (
-            (exception.InstanceMappingConflict, {'project_id': 'new'}),
-            (exception.CellMappingNotFound, {'cell_uuid': base.new_uuid()}),
-        ):
-            expected = None if 'project_id' in values else api.ANYTHING
-            self.assertRaises(
-                error,
-                api.instance_mapping_update,
-                self.context,
-                uuid,
-                values,
-                expected_cell_uuid=expected,
-            )
-            self.assertEqual('project', self.project(uuid))
-            self.assertFalse((self.item(uuid) or b'').startswith(b'T'))
-
-    def test_a_removal(self) -> None:
-        uuid = self.make_cached()
-        api.instance_mapping_destroy(self.context, uuid)
-        self.assertRaises(exception.InstanceMappingNotFound, self.find, uuid)
-
-    def test_a_removal_and_another_of_the_same_uuid(self) -> None:
-        uuid = self.make_cached()
-        with api.writer(self.context):
-            api.instance_mapping_destroy(self.context, uuid)
-            self.make(instance_uuid=uuid, project_id='new')
-        self.assertEqual('new', self.project(uuid))
-
-    def test_many_changes(self) -> None:
-        uuids = [self.make_cached() for _ in range(4)]
-        rows = api.instance_mapping_get_by_instance_uuids(self.context, uuids)
-        self.change(uuids[0], 'changed meanwhile')
-        changed = api.instance_mapping_update_bulk(
-            self.context, [(row, {'project_id': 'new'}) for row in rows]
-        )
-        self.assertEqual(3, changed)
-        projects = [self.project(uuid) for uuid in uuids]
-        self.assertEqual(['changed meanwhile', 'new', 'new', 'new'], projects)
-
-    def test_many_removals(self) -> None:
-        uuids = [self.make_cached() for _ in range(4)]
-        api.instance_mapping_update(self.context, uuids[0], {'cell_uuid': None})
-        removed = api.instance_mapping_destroy_bulk(
-            self.context, iter(uuids), expected_cell_uuid=self.cell
-        )
-        self.assertEqual(3, removed)
-        self.assertIsNone(self.find(uuids[0])['cell_mapping'])
-        for uuid in uuids[1:]:
-            self.assertRaises(exception.InstanceMappingNotFound, self.find, uuid)
-        self.assertEqual(1, api.instance_mapping_destroy_bulk(self.context, uuids))
-        self.assertRaises(exception.InstanceMappingNotFound, self.find, uuids[0])
-
-    def test_an_instance_is_mapped_to_its_cell_by_the_batch(self) -> None:
-        uuids = [str(self.make_mapping().instance_uuid) for _ in range(3)]
-        for uuid in uuids:
-            self.assertIsNone(self.find(uuid)['cell_uuid'])
-        result = api.instance_mapping_map_batch(
-            self.context,
-            self.cell,
-            [{'instance_uuid': uuid, 'project_id': 'project'} for uuid in uuids],
-            last_instance_id=3,
-        )
-        self.assertEqual(3, result['created'])
-        for uuid in uuids:
-            self.assertEqual(self.cell, self.find(uuid)['cell_mapping']['uuid'])
-
-    def test_an_open_transaction_sees_its_own_changes_and_nobody_else_does(self) -> None:
-        uuid, other = self.make_cached(), self.make_cached()
-        with api.writer(self.context):
-            self.change(uuid)
-            self.assertEqual('new', self.project(uuid))
-            [row] = api.instance_mapping_get_by_instance_uuids(self.context, [uuid])
-            self.assertEqual('new', row['project_id'])
-            self.assertEqual('project', self.elsewhere(lambda: self.project(uuid)))
-            self.assertEqual(b'T', self.item(uuid)[:1])
-            self.assertEqual('project', self.elsewhere(lambda: self.project(other)))
-        self.assertEqual('new', self.project(uuid))
-
-    def test_an_open_block_of_reads_asks_the_database(self) -> None:
-        uuid = self.make_cached()
-        self.change_unseen(uuid)
-        with api.reader(self.context):
-            self.assertEqual('unseen', self.project(uuid))
-
-    def test_a_transaction_that_is_rolled_back(self) -> None:
-        uuid = self.make_cached()
-        with testtools.ExpectedException(ZeroDivisionError), api.writer(self.context):
-            self.change(uuid)
-            raise ZeroDivisionError
-        self.assertIsNone(self.item(uuid))
-        self.assertEqual('project', self.project(uuid))
-
-    def test_a_lookup_that_was_under_way_fills_in_nothing_old(self) -> None:
-        uuid = self.make()
-        with self.cache.looking_up([uuid]) as lookup:
-            old = instance_mapping.read(self.context, uuid)
-            self.change(uuid)
-            lookup.fill([old])
-        self.assertEqual('new', self.project(uuid))
-
-    def test_a_lookup_that_begins_during_a_change_fills_in_nothing(self) -> None:
-        uuid = self.make()
-        with api.writer(self.context):
-            self.change(uuid)
-            self.assertEqual('project', self.elsewhere(lambda: self.project(uuid)))
-            self.assertEqual(b'T', self.item(uuid)[:1])
-        self.assertEqual('new', self.project(uuid))
-
-    def test_of_two_lookups_one_fills_it_in(self) -> None:
-        uuid = self.make()
-        with self.cache.looking_up([uuid]) as first:
-            with self.cache.looking_up([uuid]) as second:
-                second.fill(
-                    [{**instance_mapping.read(self.context, uuid), 'project_id': 'second'}]
-                )
-            first.fill([{**instance_mapping.read(self.context, uuid), 'project_id': 'first'}])
-        self.assertEqual('first', self.project(uuid))
-
-    def test_a_tombstone_is_removed_by_whom_has_set_it(self) -> None:
-        uuid = self.make_cached()
-        self.cache.hide([uuid], b'one')
-        self.cache.hide([uuid], b'two')
-        self.cache.show([uuid], b'one', are_changed=True)
-        self.assertEqual(b'Ttwo', self.item(uuid))
-        self.cache.show([uuid], b'two', are_changed=True)
-        self.assertIsNone(self.item(uuid))
-
-    def test_a_transaction_that_outlasts_its_tombstone(self) -> None:
-        uuid = self.make_cached()
-        with mock.patch.object(cache, '_TOMBSTONE_SECONDS', 1), api.writer(self.context):
-            self.change(uuid)
-            self.until(lambda: self.item(uuid) is None)
-            self.assertEqual('project', self.elsewhere(lambda: self.project(uuid)))
-            self.until_cached([uuid])
-        self.assertEqual('new', self.project(uuid))
-
-    def test_a_commit_of_which_nobody_knows_leaves_the_tombstone(self) -> None:
-        uuid = self.make_cached()
-
-        def lose(connection: Any) -> None:
-            raise ZeroDivisionError
-
-        with testtools.ExpectedException(ZeroDivisionError), self.on_commit(lose):
-            self.change(uuid)
-        self.assertEqual(b'T', self.item(uuid)[:1])
-        self.assertEqual('project', self.project(uuid))
-
-    def test_a_writer_that_is_killed_after_its_commit_leaves_the_tombstone(self) -> None:
-        uuid = self.make_cached()
-        child = os.fork()
-        if not child:
-            with (
-                contextlib.suppress(BaseException),
-                mock.patch.object(
-                    cache.Cache, 'show', lambda *args, **kw: os.kill(os.getpid(), signal.SIGKILL)
-                ),
-            ):
-                self.change(uuid)
-            os._exit(1)
-        self.assertEqual((child, signal.SIGKILL), os.waitpid(child, 0))
-        self.assertEqual(b'T', self.item(uuid)[:1])
-        self.assertEqual('new', self.project(uuid))
-        # The next one is not hindered by it.
-        self.change(uuid, 'next')
-        self.assertEqual('next', self.project(uuid))
-        self.until_cached([uuid])
-
-    @contextlib.contextmanager
-    def on_commit(self, call: Callable[[Any], None]) -> Iterator[None]:
-        from sqlalchemy import event
-
-        writer = engine.of().writer
-        event.listen(writer, 'commit', call)
-        try:
-            yield
-        finally:
-            event.remove(writer, 'commit', call)
-
-
-class Failures(_Case):
+class Failures(case.Case):
     """What memcached does, nobody who looks up or changes a mapping has an error of it."""
 
     def setUp(self) -> None:
@@ -528,7 +251,7 @@ class Failures(_Case):
         self.assertEqual(1, self.log.output.count('telling it again'), self.log.output)
 
 
-class Silence(_Case):
+class Silence(case.Case):
     """A memcached that takes connections and does not answer."""
 
     def options(self) -> dict[str, Any]:
@@ -552,7 +275,7 @@ class Silence(_Case):
         self.assertEqual(['new', 'project'], [self.project(uuid) for uuid in uuids])
 
 
-class ManyServers(_Case):
+class ManyServers(case.Case):
     def make_conf(self) -> cfg.ConfigOpts:
         conf = super().make_conf()
         self.second = self.useFixture(fixtures.Memcached())
@@ -587,7 +310,7 @@ class ManyServers(_Case):
         self.assertEqual(before, self.on(self.memcached.address, uuids))
 
 
-class Options(_Case):
+class Options(case.Case):
     def test_off_by_default(self) -> None:
         nova_cellmap.configure(self.database.conf())
         self.assertIsNone(cache.of(runtime.default()))
@@ -678,7 +401,7 @@ class Options(_Case):
 
 
 @base.on_both_schemas
-class Conductor(_Case):
+class Conductor(case.Case):
     """A conductor and a service beside it share the cache."""
 
     def test_what_one_changes_the_other_finds(self) -> None:
@@ -701,82 +424,3 @@ class Conductor(_Case):
     def through(self, conductor: fixtures.Conductor, uuid: str) -> InstanceMapping:
         with mock.patch.object(CellMapObject, 'indirection_api', conductor.api):
             return InstanceMapping.get_by_instance_uuid(self.context, uuid)
-
-
-@base.on_both_schemas
-class KnownCells(base.TestCase):
-    """The cells that a process knows, with or without the cache."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.cell = self.make_cell(name='old')
-        for _ in range(2):
-            self.make_mapping(cell_uuid=self.cell.uuid)
-
-    def names(self) -> list[str]:
-        rows = api.instance_mapping_get_all(self.context, project_id='project')
-        return [row['cell_mapping']['name'] for row in rows]
-
-    def change_unseen(self) -> None:
-        self.execute(self.cell_table.update().values(name='new'))
-
-    def test_a_cell_is_read_once_in_a_while(self) -> None:
-        self.names()
-        self.change_unseen()
-        self.assertEqual(['old'] * 2, self.names())
-        with mock.patch.object(time, 'monotonic', return_value=time.monotonic() + 11):
-            self.assertEqual(['new'] * 2, self.names())
-
-    def test_not_where_that_is_off(self) -> None:
-        self.conf.set_override('cache_time', 0, group='cells')
-        nova_cellmap.configure(self.conf)
-        self.names()
-        self.change_unseen()
-        self.assertEqual(['new'] * 2, self.names())
-
-    def test_configure_forgets_them(self) -> None:
-        self.names()
-        self.change_unseen()
-        nova_cellmap.configure(self.conf)
-        self.assertEqual(['new'] * 2, self.names())
-
-    def test_what_this_process_changes_it_knows_at_once(self) -> None:
-        self.names()
-        api.cell_mapping_update(self.context, self.cell.uuid, {'name': 'new'})
-        self.assertEqual(['new'] * 2, self.names())
-
-    def test_a_transaction_sees_its_own_changes(self) -> None:
-        self.names()
-        with testtools.ExpectedException(ZeroDivisionError), api.writer(self.context):
-            api.cell_mapping_update(self.context, self.cell.uuid, {'name': 'new'})
-            self.assertEqual(['new'] * 2, self.names())
-            raise ZeroDivisionError
-        self.assertEqual(['old'] * 2, self.names())
-
-    def test_a_new_cell_is_read(self) -> None:
-        self.names()
-        self.make_mapping(cell_uuid=self.make_cell(name='another').uuid)
-        self.assertEqual(['old', 'old', 'another'], self.names())
-
-    def test_what_is_handed_out_is_the_callers_own(self) -> None:
-        for _ in range(3):
-            [row, _] = api.instance_mapping_get_all(self.context, project_id='project')
-            row['cell_mapping']['name'] += ' and changed'
-        self.assertEqual(['old'] * 2, self.names())
-
-    def test_a_transaction_that_began_before_a_change_has_nothing_kept(self) -> None:
-        with api.writer(self.context):
-            # MariaDB's shows what was at the first statement.
-            api.instance_mapping_get_counts(self.context, 'project')
-            runtime.default().part(known_cells.KnownCells).forget()
-            self.names()
-        self.change_unseen()
-        self.assertEqual(['new'] * 2, self.names())
-
-    def test_what_was_read_before_a_change_is_not_kept_after_it(self) -> None:
-        known = runtime.default().part(known_cells.KnownCells)
-        generation = known.generation
-        row = api.cell_mapping_get_by_uuid(self.context, self.cell.uuid)
-        api.cell_mapping_update(self.context, self.cell.uuid, {'name': 'new'})
-        known.keep([row], generation, time.monotonic())
-        self.assertEqual(['new'] * 2, self.names())
