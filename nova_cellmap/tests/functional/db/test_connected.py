@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads from a replica that lags: a process knows what it has changed itself."""
+"""What is read and written over connections that lag, are lost, or meet others' locks."""
 
+from collections.abc import Callable, Iterator
+from concurrent import futures
+import contextlib
+import time
 from typing import Any
 
 import fixtures as fixtures_library
+import sqlalchemy as sa
 
 import nova_cellmap
+from nova_cellmap import exception
 from nova_cellmap.db import api
 from nova_cellmap.db import engine
 from nova_cellmap.objects import CellMapping
@@ -13,11 +19,14 @@ from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.db import losses
 from nova_cellmap.tests.proxy import Mode
 from nova_cellmap.tests.proxy import Proxy
 
 
-class _Case(base.TestCase):
+class _Replicated(base.TestCase):
+    """A replica that lags: a process knows what it has changed itself."""
+
     def setUp(self) -> None:
         super().setUp()
         self.cell = self.make_cell(name='cell', database_connection='sqlite:////old')
@@ -33,7 +42,7 @@ class _Case(base.TestCase):
 
 
 @base.on_both_schemas
-class Own(_Case):
+class Own(_Replicated):
     def test_a_changed_cell_is_known_by_who_changed_it(self) -> None:
         uuid = self.mapping.instance_uuid
         for look_up in (
@@ -85,7 +94,7 @@ class Own(_Case):
             InstanceMapping.get_by_instance_uuid(self.context, new.instance_uuid)
 
 
-class _StandIns(_Case):
+class _StandIns(_Replicated):
     def look_up(self) -> None:
         uuid = self.mapping.instance_uuid
         found = InstanceMapping.get_by_instance_uuid(self.context, uuid)
@@ -130,3 +139,170 @@ class StandInsPostgresql(_StandIns):
 
 
 del _StandIns
+
+
+class _Blocks(losses.Case):
+    def test_of_a_block_it_is_not_known(self) -> None:
+        for loss in self.each_loss():
+            uuid = base.new_uuid()
+
+            def work(uuid: str = uuid) -> None:
+                with api.writer(self.context):
+                    self.make_mapping(instance_uuid=uuid)
+
+            self.assertRaises(exception.DatabaseOutcomeUnknown, work)
+            self.assertEqual(loss is Mode.CUT_COMMITTED, bool(self.found(uuid)))
+
+    def test_a_block_whose_connection_was_lost_begins_with_another(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.proxy.cut()
+        with api.writer(self.context):
+            api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
+            self.make_mapping()
+        self.assertEqual('new', self.found(uuid)[0]['user_id'])
+
+    def test_a_block_that_loses_what_it_has_written_ends(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+
+        def work() -> None:
+            with api.writer(self.context):
+                api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
+                self.proxy.cut()
+                self.make_mapping()
+
+        error = self.assertRaises(exception.DatabaseUnreachable, work)
+        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
+        self.assertEqual('user', self.found(uuid)[0]['user_id'])
+
+    def test_a_block_whose_lost_connection_was_not_minded_ends(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.make_mapping(instance_uuid=uuid)
+                self.proxy.cut()
+                for _ in range(2):
+                    self.assertRaises(exception.DatabaseUnreachable, self.make_mapping)
+
+        error = self.assertRaises(exception.DatabaseUnreachable, work)
+        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
+        self.assertEqual([], self.found(uuid))
+
+    def test_a_block_that_reads_connects_again(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.proxy.cut()
+        with api.reader(self.context):
+            self.assertEqual(1, len(self.found(uuid)))
+            self.proxy.cut()
+            InstanceMapping.get_by_instance_uuid(self.context, uuid)
+            self.proxy.cut()
+            self.assertEqual(1, len(self.found(uuid)))
+
+
+losses.on_servers(_Blocks)
+del _Blocks
+
+
+class _Deadlocks(losses.Case):
+    """Others hold what this wants, and want what this holds."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.first = self.make_mapping().instance_uuid
+        # The database gives up who has changed less.
+        self.others = [self.make_mapping().instance_uuid for _ in range(20)]
+
+    @contextlib.contextmanager
+    def somebody(self) -> Iterator[Callable[[], None]]:
+        """A transaction of all others, which on being called wants the first one as well."""
+        change = self.mapping_table.update().values(user_id='somebody')
+        beside = sa.create_engine(self.database.url)
+        self.addCleanup(beside.dispose)
+        with futures.ThreadPoolExecutor(1) as pool, beside.connect() as connection:
+            connection.execute(change.where(self.mapping_table.c.instance_uuid.in_(self.others)))
+            where = self.mapping_table.c.instance_uuid == self.first
+
+            def want() -> None:
+                pool.submit(connection.execute, change.where(where))
+                # Longer than PostgreSQL waits before it looks for a deadlock: it is then the
+                # other one that finds it, and gives up.
+                time.sleep(1.5)
+
+            yield want
+            # Not before it has it, or has given up.
+            pool.shutdown()
+
+    def deadlock(self, want: Callable[[], None], uuid: str) -> None:
+        """In a block: create a mapping, and meet the other's transaction."""
+        self.make_mapping(instance_uuid=uuid)
+        api.instance_mapping_update(self.context, self.first, {'user_id': 'mine'})
+        want()
+        api.instance_mapping_update(self.context, self.others[0], {'user_id': 'mine'})
+
+    def test_in_a_block(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.deadlock(want, uuid)
+
+        with self.somebody() as want:
+            self.assertRaises(exception.DatabaseBusy, work)
+        self.assertEqual(['user'], [row['user_id'] for row in self.found(uuid, self.first)])
+
+    def test_that_is_not_minded_in_a_block(self) -> None:
+        uuid, last = base.new_uuid(), base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.assertRaises(exception.DatabaseBusy, self.deadlock, want, uuid)
+                self.make_mapping(instance_uuid=last)
+
+        with self.somebody() as want:
+            if self.keeps_the_rest:
+                work()
+            else:
+                self.assertRaises(exception.DatabaseBusy, work)
+        # All or nothing: never what came after it alone.
+        self.assertEqual(2 if self.keeps_the_rest else 0, len(self.found(uuid, last)))
+
+    keeps_the_rest: bool
+
+
+class DeadlocksPostgresql(_Deadlocks):
+    kind = 'postgresql'
+    keeps_the_rest = True
+
+
+class DeadlocksMariadb(_Deadlocks):
+    kind = 'mariadb'
+    keeps_the_rest = False
+
+    def test_at_a_commit(self) -> None:
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
+        commits = self.proxy.commits
+        mapping = self.make_mapping()
+        self.assertEqual(commits + 2, self.proxy.commits)
+        [row] = self.found(mapping.instance_uuid)
+        self.assertEqual(mapping.id, row['id'])
+
+    def test_at_every_commit(self) -> None:
+        self.use_proxy(db_max_retries=2)
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT)
+        uuid = base.new_uuid()
+        self.assertRaises(exception.DatabaseBusy, self.make_mapping, instance_uuid=uuid)
+        self.assertEqual([], self.found(uuid))
+
+    def test_at_the_commit_of_a_block(self) -> None:
+        uuid = base.new_uuid()
+
+        def work() -> None:
+            with api.writer(self.context):
+                self.make_mapping(instance_uuid=uuid)
+
+        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
+        self.assertRaises(exception.DatabaseBusy, work)
+        self.assertEqual([], self.found(uuid))
+
+
+del _Deadlocks

@@ -2,77 +2,30 @@
 """Commits whose answer is lost: what was made is said to be, and what was not is made."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
 import contextlib
+import datetime
 import functools
-import itertools
-import time
 import types
 from typing import Any
-from unittest import mock
 
 import sqlalchemy as sa
 
-import nova_cellmap
 from nova_cellmap import exception
 from nova_cellmap.db import api
-from nova_cellmap.db import attempts
+from nova_cellmap.db import engine
+from nova_cellmap.db import outcome
+from nova_cellmap.db.outcome import Outcome
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.objects.base import CellMapObject
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests.functional import base
+from nova_cellmap.tests.functional.db import losses
 from nova_cellmap.tests.proxy import Mode
-from nova_cellmap.tests.proxy import Proxy
-
-# The change is lost with its commit, or only the answer is.
-_LOSSES = (Mode.CUT_COMMIT, Mode.CUT_COMMITTED)
 
 
-class _Case(base.TestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.proxy = self.useFixture(Proxy.to(self.database.url))
-        self.use_proxy()
-        self.cells = [self.make_cell(name=f'cell{number}') for number in (1, 2)]
-
-    def use_proxy(self, parameters: str = '', **options: Any) -> None:
-        # All of it unencrypted: the proxy looks for COMMITs.
-        url = self.proxy.url(self.database.url)
-        url += parameters and ('&' if '?' in url else '?') + parameters
-        self.conf = self.database.conf(connection=url, **options)
-        nova_cellmap.configure(self.conf)
-
-    def each_loss(self) -> Iterator[Mode]:
-        """Lose the next commit, in each way."""
-        for mode in _LOSSES:
-            commits = self.proxy.commits
-            self.proxy.act(mode, times=1)
-            yield mode
-            self.assertGreater(self.proxy.commits, commits)
-            self.assertIs(Mode.PASS, self.proxy.mode)
-
-    @contextlib.contextmanager
-    def meanwhile(self, call: Callable[[], Any]) -> Iterator[None]:
-        """What somebody else does between the loss and the next try."""
-
-        def pauses(owner: Any) -> Iterator[float]:
-            call()
-            while True:
-                yield 0.01
-
-        with mock.patch.object(attempts, 'pauses', pauses):
-            yield
-
-    def found(self, *uuids: str) -> Sequence[api.Row]:
-        return api.instance_mapping_get_by_instance_uuids(self.context, uuids)
-
-    def values(self, **values: Any) -> dict[str, Any]:
-        return {'instance_uuid': base.new_uuid(), 'project_id': 'p', **values}
-
-
-class _OneMapping(_Case):
+class _OneMapping(losses.Case):
     def test_create(self) -> None:
         for _ in self.each_loss():
             mapping = self.make_mapping(cell_mapping=self.cells[0])
@@ -118,7 +71,7 @@ class _OneMapping(_Case):
 
     def test_save_of_what_another_moves_meanwhile(self) -> None:
         third = self.make_cell(name='cell3')
-        for mode in _LOSSES:
+        for mode in losses.LOSSES:
             mapping = self.make_mapping(cell_mapping=self.cells[0])
             mapping.cell_mapping = self.cells[1]
             where = self.mapping_table.c.instance_uuid == mapping.instance_uuid
@@ -206,7 +159,7 @@ class _OneMapping(_Case):
         return engine
 
 
-class _OnTheWay(_Case):
+class _OnTheWay(losses.Case):
     """Silence in place of an answer to the commit."""
 
     def setUp(self) -> None:
@@ -242,7 +195,7 @@ class _OnTheWay(_Case):
         self.assertEqual(2, len(api.instance_mapping_get_all(self.context)))
 
 
-class _ManyMappings(_Case):
+class _ManyMappings(losses.Case):
     def test_create_bulk(self) -> None:
         for _ in self.each_loss():
             rows = [self.values(cell_uuid=self.cells[0].uuid, user_id='u') for _ in range(1500)]
@@ -308,7 +261,7 @@ class _ManyMappings(_Case):
         self.proxy.act(mode, times=1)
 
 
-class _Cells(_Case):
+class _Cells(losses.Case):
     def test_create(self) -> None:
         for loss in self.each_loss():
             cell = self.make_cell(name=loss.value)
@@ -343,170 +296,7 @@ class _Cells(_Case):
             self.assertEqual((3, 0), (result['created'], result['existing']))
 
 
-class _Blocks(_Case):
-    def test_of_a_block_it_is_not_known(self) -> None:
-        for loss in self.each_loss():
-            uuid = base.new_uuid()
-
-            def work(uuid: str = uuid) -> None:
-                with api.writer(self.context):
-                    self.make_mapping(instance_uuid=uuid)
-
-            self.assertRaises(exception.DatabaseOutcomeUnknown, work)
-            self.assertEqual(loss is Mode.CUT_COMMITTED, bool(self.found(uuid)))
-
-    def test_a_block_whose_connection_was_lost_begins_with_another(self) -> None:
-        uuid = self.make_mapping().instance_uuid
-        self.proxy.cut()
-        with api.writer(self.context):
-            api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
-            self.make_mapping()
-        self.assertEqual('new', self.found(uuid)[0]['user_id'])
-
-    def test_a_block_that_loses_what_it_has_written_ends(self) -> None:
-        uuid = self.make_mapping().instance_uuid
-
-        def work() -> None:
-            with api.writer(self.context):
-                api.instance_mapping_update(self.context, uuid, {'user_id': 'new'})
-                self.proxy.cut()
-                self.make_mapping()
-
-        error = self.assertRaises(exception.DatabaseUnreachable, work)
-        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
-        self.assertEqual('user', self.found(uuid)[0]['user_id'])
-
-    def test_a_block_whose_lost_connection_was_not_minded_ends(self) -> None:
-        uuid = base.new_uuid()
-
-        def work() -> None:
-            with api.writer(self.context):
-                self.make_mapping(instance_uuid=uuid)
-                self.proxy.cut()
-                for _ in range(2):
-                    self.assertRaises(exception.DatabaseUnreachable, self.make_mapping)
-
-        error = self.assertRaises(exception.DatabaseUnreachable, work)
-        self.assertNotIsInstance(error, exception.DatabaseOutcomeUnknown)
-        self.assertEqual([], self.found(uuid))
-
-    def test_a_block_that_reads_connects_again(self) -> None:
-        uuid = self.make_mapping().instance_uuid
-        self.proxy.cut()
-        with api.reader(self.context):
-            self.assertEqual(1, len(self.found(uuid)))
-            self.proxy.cut()
-            InstanceMapping.get_by_instance_uuid(self.context, uuid)
-            self.proxy.cut()
-            self.assertEqual(1, len(self.found(uuid)))
-
-
-class _Deadlocks(_Case):
-    """Others hold what this wants, and want what this holds."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.first = self.make_mapping().instance_uuid
-        # The database gives up who has changed less.
-        self.others = [self.make_mapping().instance_uuid for _ in range(20)]
-
-    @contextlib.contextmanager
-    def somebody(self) -> Iterator[Callable[[], None]]:
-        """A transaction of all others, which on being called wants the first one as well."""
-        change = self.mapping_table.update().values(user_id='somebody')
-        beside = sa.create_engine(self.database.url)
-        self.addCleanup(beside.dispose)
-        with futures.ThreadPoolExecutor(1) as pool, beside.connect() as connection:
-            connection.execute(change.where(self.mapping_table.c.instance_uuid.in_(self.others)))
-            where = self.mapping_table.c.instance_uuid == self.first
-
-            def want() -> None:
-                pool.submit(connection.execute, change.where(where))
-                # Longer than PostgreSQL waits before it looks for a deadlock: it is then the
-                # other one that finds it, and gives up.
-                time.sleep(1.5)
-
-            yield want
-            # Not before it has it, or has given up.
-            pool.shutdown()
-
-    def deadlock(self, want: Callable[[], None], uuid: str) -> None:
-        """In a block: create a mapping, and meet the other's transaction."""
-        self.make_mapping(instance_uuid=uuid)
-        api.instance_mapping_update(self.context, self.first, {'user_id': 'mine'})
-        want()
-        api.instance_mapping_update(self.context, self.others[0], {'user_id': 'mine'})
-
-    def test_in_a_block(self) -> None:
-        uuid = base.new_uuid()
-
-        def work() -> None:
-            with api.writer(self.context):
-                self.deadlock(want, uuid)
-
-        with self.somebody() as want:
-            self.assertRaises(exception.DatabaseBusy, work)
-        self.assertEqual(['user'], [row['user_id'] for row in self.found(uuid, self.first)])
-
-    def test_that_is_not_minded_in_a_block(self) -> None:
-        uuid, last = base.new_uuid(), base.new_uuid()
-
-        def work() -> None:
-            with api.writer(self.context):
-                self.assertRaises(exception.DatabaseBusy, self.deadlock, want, uuid)
-                self.make_mapping(instance_uuid=last)
-
-        with self.somebody() as want:
-            if self.keeps_the_rest:
-                work()
-            else:
-                self.assertRaises(exception.DatabaseBusy, work)
-        # All or nothing: never what came after it alone.
-        self.assertEqual(2 if self.keeps_the_rest else 0, len(self.found(uuid, last)))
-
-    keeps_the_rest: bool
-
-
-class DeadlocksPostgresql(_Deadlocks):
-    kind = 'postgresql'
-    keeps_the_rest = True
-
-
-class DeadlocksMariadb(_Deadlocks):
-    kind = 'mariadb'
-    keeps_the_rest = False
-
-    def test_at_a_commit(self) -> None:
-        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
-        commits = self.proxy.commits
-        mapping = self.make_mapping()
-        self.assertEqual(commits + 2, self.proxy.commits)
-        [row] = self.found(mapping.instance_uuid)
-        self.assertEqual(mapping.id, row['id'])
-
-    def test_at_every_commit(self) -> None:
-        self.use_proxy(db_max_retries=2)
-        self.proxy.act(Mode.DEADLOCK_AT_COMMIT)
-        uuid = base.new_uuid()
-        self.assertRaises(exception.DatabaseBusy, self.make_mapping, instance_uuid=uuid)
-        self.assertEqual([], self.found(uuid))
-
-    def test_at_the_commit_of_a_block(self) -> None:
-        uuid = base.new_uuid()
-
-        def work() -> None:
-            with api.writer(self.context):
-                self.make_mapping(instance_uuid=uuid)
-
-        self.proxy.act(Mode.DEADLOCK_AT_COMMIT, times=1)
-        self.assertRaises(exception.DatabaseBusy, work)
-        self.assertEqual([], self.found(uuid))
-
-
-del _Deadlocks
-
-
-class Conducted(_Case):
+class Conducted(losses.Case):
     """Through a conductor on another process's side of a commit that is lost."""
 
     kind = 'mariadb'
@@ -531,15 +321,105 @@ class Conducted(_Case):
         self.proxy.act(Mode.PASS)
 
 
-def _on_servers(*suites: Any) -> None:
-    for suite, schema, kind in itertools.product(
-        suites, ('own', 'nova'), ('mariadb', 'postgresql')
-    ):
-        of_schema = 'Nova' if schema == 'nova' else ''
-        name = f'{suite.__name__.strip("_")}{of_schema}{kind.capitalize()}'
-        members = {'kind': kind, 'schema': schema, '__module__': __name__}
-        globals()[name] = type(suite)(name, (suite,), members)
+losses.on_servers(_OneMapping, _OnTheWay, _ManyMappings, _Cells)
+del _OneMapping, _OnTheWay, _ManyMappings, _Cells
 
 
-_on_servers(_OneMapping, _OnTheWay, _ManyMappings, _Cells, _Blocks)
-del _OneMapping, _OnTheWay, _ManyMappings, _Cells, _Blocks
+@base.on_each_database
+class Proofs(base.TestCase):
+    """What each proof says, in a transaction of a later time."""
+
+    def look(self, *proofs: outcome.Proof) -> Outcome:
+        with engine.of().writer.begin() as connection:
+            return outcome.combined(proofs, connection)
+
+    @property
+    def key(self) -> sa.Column[str]:
+        return self.mapping_table.c.instance_uuid
+
+    def store(self, uuids: Sequence[str], **values: Any) -> None:
+        self.execute(self.mapping_table.update().where(self.key.in_(uuids)).values(values))
+
+    def test_a_row_that_was_inserted(self) -> None:
+        mapping = self.make_mapping()
+        uuid, number = mapping.instance_uuid, mapping.id
+        self.assertIs(Outcome.MADE, self.look(outcome.inserted(self.key, uuid, number)))
+        # Another's.
+        self.assertIs(Outcome.NOT_MADE, self.look(outcome.inserted(self.key, uuid, number + 1)))
+        new = outcome.inserted(self.key, base.new_uuid(), number)
+        self.assertIs(Outcome.NOT_SEEN, self.look(new))
+
+    def test_rows_that_were_inserted(self) -> None:
+        rows = [{'instance_uuid': base.new_uuid(), 'project_id': 'p'} for _ in range(1001)]
+        made = outcome.inserted_all(self.key, rows)
+        self.assertIs(Outcome.NOT_SEEN, self.look(made))
+        self.execute(self.mapping_table.insert().values(rows))
+        self.assertIs(Outcome.MADE, self.look(made))
+        self.store([rows[-1]['instance_uuid']], project_id='another')
+        self.assertIs(Outcome.NOT_SEEN, self.look(made))
+
+    def test_a_row_that_was_changed(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        values = {'project_id': 'new', 'updated_at': _NOW}
+        changed = outcome.updated(self.key, uuid, values)
+        self.assertIs(Outcome.NOT_MADE, self.look(changed))
+        for stored, expected in (
+            ({'project_id': 'new', 'updated_at': _NOW}, Outcome.MADE),
+            ({'project_id': 'p', 'updated_at': _NOW - _SECOND}, Outcome.NOT_MADE),
+            # Of another who came after it, or did not.
+            ({'project_id': 'p', 'updated_at': _NOW}, Outcome.UNKNOWN),
+        ):
+            self.store([uuid], **stored)
+            self.assertIs(expected, self.look(changed), stored)
+        gone = outcome.updated(self.key, base.new_uuid(), values)
+        self.assertIs(Outcome.NOT_MADE, self.look(gone))
+
+    def test_a_row_that_was_compared_and_swapped(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        values = {'project_id': 'new', 'updated_at': _NOW}
+        swapped = outcome.updated(self.key, uuid, values, {'project_id': 'project'})
+        self.assertIs(Outcome.NOT_MADE, self.look(swapped))
+        self.store([uuid], **values)
+        self.assertIs(Outcome.MADE, self.look(swapped))
+        self.store([uuid], project_id='third')
+        self.assertIs(Outcome.UNKNOWN, self.look(swapped))
+
+    def test_rows_that_were_changed(self) -> None:
+        uuids = [str(self.make_mapping().instance_uuid) for _ in range(3)]
+        values = {'project_id': 'new', 'updated_at': _NOW}
+        changed = outcome.updated_all(self.key, uuids, values, 2)
+        for count, expected in enumerate((Outcome.NOT_MADE, Outcome.UNKNOWN, Outcome.MADE)):
+            self.store(uuids[:count], **values)
+            self.assertIs(expected, self.look(changed), count)
+
+    def test_a_place_that_was_come_to(self) -> None:
+        uuid = self.make_mapping().instance_uuid
+        self.assertIs(Outcome.MADE, self.look(outcome.come_to(self.key == uuid)))
+        elsewhere = outcome.come_to(self.key == base.new_uuid())
+        self.assertIs(Outcome.NOT_SEEN, self.look(elsewhere))
+
+    def test_rows_that_were_removed(self) -> None:
+        mapping = self.make_mapping()
+        uuid, number = mapping.instance_uuid, mapping.id
+        by_id = outcome.deleted(self.mapping_table.c.id, [number, number + 1])
+        by_uuid = outcome.deleted(self.key, [uuid, base.new_uuid()])
+        self.assertIs(Outcome.NOT_MADE, self.look(by_id))
+        # Another may have mapped the instance since.
+        self.assertIs(Outcome.UNKNOWN, self.look(by_uuid))
+        mapping.destroy()
+        self.assertIs(Outcome.MADE, self.look(by_id))
+        self.assertIs(Outcome.MADE, self.look(by_uuid))
+
+    def test_a_transaction_was_made_as_a_whole(self) -> None:
+        made, not_made, not_seen, unknown = (
+            functools.partial(lambda found, connection: found, each)
+            for each in (Outcome.MADE, Outcome.NOT_MADE, Outcome.NOT_SEEN, Outcome.UNKNOWN)
+        )
+        self.assertIs(Outcome.NOT_SEEN, self.look())
+        self.assertIs(Outcome.MADE, self.look(not_seen, unknown, made))
+        self.assertIs(Outcome.NOT_MADE, self.look(not_seen, unknown, not_made))
+        self.assertIs(Outcome.UNKNOWN, self.look(not_seen, unknown))
+
+
+_NOW = datetime.datetime(2026, 2, 3, 4, 5, 6)
+_SECOND = datetime.timedelta(seconds=1)
