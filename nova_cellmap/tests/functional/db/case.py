@@ -46,3 +46,12 @@ class Case(base.TestCase):
 
     def uuids(self, rows: Sequence[api.Row]) -> list[str]:
         return [row['instance_uuid'] for row in rows]
+
+    def all(self, **filters: Any) -> Sequence[api.Row]:
+        return api.instance_mapping_get_all(self.context, **filters)
+
+    def import_batch(self, rows: list[Any], **kwargs: Any) -> api.BulkResult:
+        return api.instance_mapping_import_batch(self.context, rows, source='s', **kwargs)
+
+    def map_batch(self, *args: Any, **kwargs: Any) -> api.BulkResult:
+        return api.instance_mapping_map_batch(self.context, *args, **kwargs)

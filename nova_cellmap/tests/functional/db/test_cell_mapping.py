@@ -109,20 +109,6 @@ class Cells(case.Case):
         rows = api.cell_mapping_get_by_project_id(self.context, 'mine', limit=1, marker=one)
         self.assertEqual([three], [row['uuid'] for row in rows])
 
-    def test_removing_a_cell_removes_its_resume_point(self) -> None:
-        cell = self.cell()
-        api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
-        api.cell_mapping_destroy(self.context, cell)
-        self.assertIsNone(api.map_progress_get(self.context, cell))
-
-    def test_another_database_has_no_resume_point(self) -> None:
-        cell = self.cell()
-        api.instance_mapping_map_batch(self.context, cell, [], last_instance_id=7)
-        api.cell_mapping_update(self.context, cell, {'name': 'new', 'disabled': True})
-        self.assertIsNotNone(api.map_progress_get(self.context, cell))
-        api.cell_mapping_update(self.context, cell, {'database_connection': 'sqlite:///other'})
-        self.assertIsNone(api.map_progress_get(self.context, cell))
-
     def new(self, **values: Any) -> dict[str, Any]:
         urls = {'transport_url': 'none:///', 'database_connection': 'none:///'}
         return {'uuid': base.new_uuid(), **urls, **values}

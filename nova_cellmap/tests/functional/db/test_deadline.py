@@ -3,12 +3,12 @@
 
 from collections.abc import Callable
 import contextlib
+import socket
 import threading
 import time
 from typing import Any
 
 from oslo_config import cfg
-import sqlalchemy as sa
 
 import nova_cellmap
 from nova_cellmap import conf
@@ -16,8 +16,8 @@ from nova_cellmap import exception
 from nova_cellmap import runtime
 from nova_cellmap.context import get_admin_context
 from nova_cellmap.db import api
+from nova_cellmap.db import deadline
 from nova_cellmap.db import migration
-from nova_cellmap.db import session
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
 from nova_cellmap.tests import base as tests_base
@@ -173,18 +173,41 @@ class NobodyThere(tests_base.TestCase):
         self.assertLess(time.monotonic() - began, _LIMIT)
 
 
-class Urls(tests_base.TestCase):
-    """What a driver is told, and which has precedence."""
+class Watching(tests_base.TestCase):
+    """One call, of whatever driver."""
 
-    def test_what_the_url_says(self) -> None:
-        url = session.with_limits(
-            sa.make_url('mysql+pymysql://n@db/x?read_timeout=7&connect_timeout=3'), 10, 30
-        )
-        self.assertEqual('7', url.query['read_timeout'])
-        self.assertEqual('3', url.query['connect_timeout'])
-        self.assertEqual('30', url.query['write_timeout'])
-        self.assertEqual(7, session.read_timeout_of(url, 30))
+    def setUp(self) -> None:
+        super().setUp()
+        with socket.create_server(('127.0.0.1', 0)) as listening:
+            self.here = socket.create_connection(listening.getsockname())
+            self.there, _ = listening.accept()
+        self.addCleanup(self.here.close)
+        self.addCleanup(self.there.close)
 
-    def test_what_is_no_number(self) -> None:
-        url = sa.make_url('mysql+pymysql://n@db/x?read_timeout=soon')
-        self.assertEqual(30, session.read_timeout_of(url, 30))
+    def receive(self, **limits: Any) -> None:
+        """Take what comes, and fail as a driver does where the connection is closed."""
+        with deadline.watching(connection=self.here, **limits):
+            while self.here.recv(1000):
+                pass
+            raise ConnectionResetError('closed')
+
+    def test_what_takes_too_long_is_ended(self) -> None:
+        error = self.assertRaises(deadline.Overdue, self.receive, seconds=0.1)
+        self.assertEqual('no answer within 0.1 s', str(error))
+        self.assertIsInstance(error.__cause__, ConnectionResetError)
+
+    def test_what_sends_too_much_is_ended(self) -> None:
+        self.there.sendall(b'x' * 50_000)
+        error = self.assertRaises(deadline.Overdue, self.receive, seconds=60, most_bytes=40_000)
+        self.assertIn('it sent more than it was asked for', str(error))
+
+    def test_what_keeps_to_its_limits_is_left_as_it_is(self) -> None:
+        # What came before is not counted.
+        self.there.sendall(b'x' * 50_000)
+        while len(self.here.recv(50_000, socket.MSG_PEEK)) < 50_000:
+            pass
+        with deadline.watching(60, 40_000, self.here) as watched:
+            self.there.sendall(b'x')
+        self.there.close()
+        self.assertRaises(ConnectionResetError, self.receive, seconds=60)
+        self.assertEqual('', watched.reason)

@@ -11,6 +11,7 @@ from nova_cellmap import exception
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db import migration
 from nova_cellmap.db import schema_check
+from nova_cellmap.db import session
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -300,13 +301,18 @@ class Sessions(base.TestCase):
             self.assertEqual(('UTF8', 'UTC', 'read committed', 'off'), row)
 
 
-@base.on_both_schemas
-class Large(base.TestCase):
-    def test_more_than_a_server_takes_at_once(self) -> None:
-        cell = self.make_cell()
-        # With 1 MB, as on this server: four such documents.
-        mappings = [
-            self.new_mapping(cell_mapping=cell, project_id='p' * 255, user_id='"' * 255)
-            for _ in range(4000)
-        ]
-        self.assertEqual(4000, InstanceMappingList.create_bulk(self.context, mappings)['created'])
+class Urls(tests_base.TestCase):
+    """What a driver is told, and which has precedence."""
+
+    def test_what_the_url_says(self) -> None:
+        url = session.with_limits(
+            sa.make_url('mysql+pymysql://n@db/x?read_timeout=7&connect_timeout=3'), 10, 30
+        )
+        self.assertEqual('7', url.query['read_timeout'])
+        self.assertEqual('3', url.query['connect_timeout'])
+        self.assertEqual('30', url.query['write_timeout'])
+        self.assertEqual(7, session.read_timeout_of(url, 30))
+
+    def test_what_is_no_number(self) -> None:
+        url = sa.make_url('mysql+pymysql://n@db/x?read_timeout=soon')
+        self.assertEqual(30, session.read_timeout_of(url, 30))
