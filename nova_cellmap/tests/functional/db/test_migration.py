@@ -10,9 +10,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import traceback
@@ -501,30 +498,6 @@ class _Sync(_OnDatabase):
         self.assertIn('cell_v2 import_nova', str(error))
         self.assertEqual(before, self.contents())
 
-    def test_version_table_of_several_repositories(self) -> None:
-        self.sync(2)
-        self.execute("INSERT INTO migrate_version VALUES ('other', '/', 99)")
-        self.sync()
-        self.assertEqual(LATEST, self.version())
-        versions = {row['repository_id']: row['version'] for row in self.versions()}
-        self.assertEqual({'nova_cellmap': LATEST, 'other': 99}, versions)
-
-    def test_version_table_is_the_librarys(self) -> None:
-        self.sync(2)
-        repository = version_control.open_repository(migrate_repo)
-        [row] = self.versions()
-        self.assertEqual(
-            {'repository_id': repository.id, 'repository_path': repository.path, 'version': 2},
-            row,
-        )
-        schema = version_control.ControlledSchema(self.engine, repository)
-        # The library's own methods, on top of ours.
-        schema.upgrade()
-        self.assertEqual(LATEST, schema.version)
-        self.assertEqual(LATEST, self.version())
-        schema.drop()
-        self.assertFalse(sa.inspect(self.engine).has_table('migrate_version'))
-
     def test_script_that_fails(self) -> None:
         def fail(connection: sa.Connection, column: sa.Column[Any]) -> None:
             secret = {'secret': 'hush-hush'}
@@ -838,28 +811,3 @@ class History(base.TestCase):
     def test_scripts_define_their_own_tables(self) -> None:
         for script in SCRIPTS:
             self.assertNotIn('models', script.read_text(), script.name)
-
-    def test_library_reads_the_repository(self) -> None:
-        from migrate.versioning import repository
-
-        library = repository.Repository(migrate_repo.__path__[0])
-        self.assertEqual('nova_cellmap', library.id)
-        self.assertEqual('migrate_version', library.version_table)
-        self.assertEqual(LATEST, library.latest)
-
-    def test_a_process_of_its_own(self) -> None:
-        """Importing leaves SQLAlchemy and the import system alone, and is quiet."""
-        script = """
-            import sys
-            import sqlalchemy as sa
-            classes = (sa.Table, sa.Column, sa.Index, sa.MetaData, sa.Constraint)
-            before = [(c.__bases__, dict(vars(c))) for c in classes]
-            from nova_cellmap.db import version_control
-            assert before == [(c.__bases__, dict(vars(c))) for c in classes]
-            assert not [name for name in sys.modules if name.startswith('migrate.changeset')]
-            import migrate.versioning.api
-        """
-        flags = ['-W', 'error', '-W', 'default::DeprecationWarning:eventlet']
-        command = [sys.executable, *flags, '-c', textwrap.dedent(script)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        self.assertEqual((0, ''), (done.returncode, done.stderr))

@@ -2,15 +2,9 @@
 """How often a call goes to the server and back, by the server's own counters."""
 
 from collections.abc import Callable
-import logging
 from typing import Any
 
-import fixtures
-import sqlalchemy as sa
-
-import nova_cellmap
 from nova_cellmap.db import api
-from nova_cellmap.db import engine
 from nova_cellmap.db import transaction
 from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.objects import InstanceMappingList
@@ -90,49 +84,3 @@ class RoundTripsMariadb(base.TestCase):
 
 class RoundTripsNovaMariadb(RoundTripsMariadb):
     schema = 'nova'
-
-
-class WatchedSqlite(base.TestCase):
-    """What is read through the driver is read by SQLAlchemy where somebody wants to be told."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.mapping = self.new_mapping(cell_mapping=self.make_cell())
-        self.mapping.create()
-
-    def look_up(self) -> None:
-        found = InstanceMapping.get_by_instance_uuid(self.context, self.mapping.instance_uuid)
-        self.assertEqual(self.mapping.id, found.id)
-
-    def test_not_watched(self) -> None:
-        self.look_up()
-        self.assertFalse(engine.is_watched(engine.of().reader))
-
-    def test_who_listens_is_told(self) -> None:
-        self.look_up()
-        for event in ('before_cursor_execute', 'after_cursor_execute'):
-            told: list[Any] = []
-
-            def listen(*args: Any, told: list[Any] = told) -> None:
-                told.append(args)
-
-            sa.event.listen(engine.of().reader, event, listen)
-            self.look_up()
-            with api.reader(self.context):
-                self.look_up()
-            sa.event.remove(engine.of().reader, event, listen)
-            self.look_up()
-            self.assertEqual(2, len([each for each in told if each[2].startswith('SELECT')]))
-
-    def test_the_log_has_statements(self) -> None:
-        logger = self.useFixture(fixtures.FakeLogger('sqlalchemy.engine', level=logging.INFO))
-        self.conf.set_override('connection_debug', 50, group='api_database')
-        nova_cellmap.configure(self.conf)
-        self.look_up()
-        self.assertIn('FROM instance_mapping', logger.output)
-
-    def test_what_oslo_db_is_told_to_write_it_writes(self) -> None:
-        self.conf.set_override('connection_trace', True, group='api_database')
-        nova_cellmap.configure(self.conf)
-        self.look_up()
-        self.assertTrue(engine.is_watched(engine.of().reader))

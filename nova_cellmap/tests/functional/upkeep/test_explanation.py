@@ -197,39 +197,13 @@ class Cells(_Case):
         self.assertEqual(State.NOWHERE, self.explain(base.new_uuid()).state)
 
 
-@base.on_each_database
+@base.on_both_schemas
 class NovasTables(_Case):
-    schema = 'nova'
-
-    def test_build_request_request_spec_and_server_group(self) -> None:
+    def test_what_they_have_is_told_beside_the_mapping(self) -> None:
         uuid = self.make_mapping().instance_uuid
-        for text in (
-            'INSERT INTO build_requests (instance_uuid, project_id) VALUES (:uuid, :uuid)',
-            "INSERT INTO request_specs (instance_uuid, spec) VALUES (:uuid, '{}')",
-            "INSERT INTO instance_groups (id, uuid, name) VALUES (1, :uuid, 'apart')",
-            'INSERT INTO instance_group_member (instance_uuid, group_id) VALUES (:uuid, 1)',
-        ):
-            self.execute(sa.text(text.replace(':uuid', f"'{uuid}'")))
-        self.addCleanup(self.remove)
-        nova = self.explain(uuid).nova or {}
-        request, group = nova['build_request'] or {}, nova['server_group'] or {}
-        self.assertEqual(uuid, request['project_id'])
-        self.assertIsNotNone(nova['request_spec'])
-        self.assertEqual((uuid, 'apart'), (group['uuid'], group['name']))
-        others = self.explain(base.new_uuid()).nova or {}
-        self.assertEqual({None}, set(others.values()))
-
-    def remove(self) -> None:
-        for table in (
-            'instance_group_member',
-            'instance_groups',
-            'request_specs',
-            'build_requests',
-        ):
-            self.execute(sa.text(f'DELETE FROM {table}'))
-
-
-@base.on_each_database
-class OurTables(_Case):
-    def test_they_have_nothing_of_novas(self) -> None:
-        self.assertIsNone(self.explain(base.new_uuid()).nova)
+        nova = self.explain(uuid).nova
+        if self.schema == 'own':
+            self.assertIsNone(nova)
+        else:
+            names = ('build_request', 'request_spec', 'server_group')
+            self.assertEqual(dict.fromkeys(names), nova)
