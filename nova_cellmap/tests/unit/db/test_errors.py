@@ -17,37 +17,9 @@ from nova_cellmap import exception
 from nova_cellmap.db import errors
 from nova_cellmap.db.errors import Kind
 from nova_cellmap.tests import base
+from nova_cellmap.tests.unit.db import driver_errors
+from nova_cellmap.tests.unit.db.driver_errors import PostgresqlError
 
-_MYSQL = {
-    Kind.LOST: (0, 1047, 1053, 1180, 1927, 2003, 2006, 2013),
-    Kind.UNUSABLE: (1045, 1049, 1130, 2059),
-    Kind.LOCKED: (1205, 1213),
-    Kind.CROWDED: (1040, 1203),
-    Kind.SLOW: (1317, 1969, 3024),
-    Kind.READ_ONLY: (1290, 1836),
-    Kind.FULL: (1021, 1114),
-    Kind.SCHEMA: (1054, 1146),
-    Kind.VALUE: (1366, 1406),
-    Kind.DUPLICATE: (1062,),
-    Kind.REFERENCE: (1451, 1452),
-    Kind.DENIED: (1142, 1143),
-    Kind.REFUSED: (1064, 1048),
-}
-_POSTGRESQL = {
-    Kind.LOST: ('08006', '57P01', '57P02', '57P03'),
-    Kind.UNUSABLE: ('28P01', '3D000'),
-    Kind.LOCKED: ('40001', '40P01', '55P03'),
-    Kind.CROWDED: ('53300',),
-    Kind.SLOW: ('57014',),
-    Kind.READ_ONLY: ('25006',),
-    Kind.FULL: ('53100',),
-    Kind.SCHEMA: ('42P01', '42703'),
-    Kind.VALUE: ('22P05', '22001'),
-    Kind.DUPLICATE: ('23505',),
-    Kind.REFERENCE: ('23503',),
-    Kind.DENIED: ('42501',),
-    Kind.REFUSED: ('42601', '23502'),
-}
 _CLASSES = {
     Kind.LOST: exception.DatabaseUnreachable,
     Kind.UNUSABLE: exception.DatabaseUnreachable,
@@ -63,14 +35,6 @@ _CLASSES = {
 }
 
 
-class _PostgresqlError(sqlite3.DatabaseError):
-    """Its class is one of PEP 249's; nobody else can make psycopg2's have a code."""
-
-    def __init__(self, pgcode: str | None, text: str = 'said') -> None:
-        super().__init__(text)
-        self.pgcode = pgcode
-
-
 def _wraps(error: Exception) -> list[Exception]:
     """As the driver raises it, as SQLAlchemy does, and as oslo.db does."""
     wrapped = sa.exc.DBAPIError('SELECT hush', {'hush': 'hush'}, error)
@@ -79,16 +43,16 @@ def _wraps(error: Exception) -> list[Exception]:
 
 class Kinds(base.TestCase):
     def test_of_mysql(self) -> None:
-        for kind, numbers in _MYSQL.items():
+        for kind, numbers in driver_errors.MYSQL.items():
             for number in numbers:
                 for error in _wraps(pymysql.err.OperationalError(number, 'said')):
                     self.assertEqual((number, kind), (number, errors.kind_of(error)))
                     self.assertEqual(f'said (error {number})', errors.reason(error))
 
     def test_of_postgresql(self) -> None:
-        for kind, states in _POSTGRESQL.items():
+        for kind, states in driver_errors.POSTGRESQL.items():
             for state in states:
-                for error in _wraps(_PostgresqlError(state)):
+                for error in _wraps(PostgresqlError(state)):
                     self.assertEqual((state, kind), (state, errors.kind_of(error)))
 
     def test_what_callers_catch(self) -> None:
@@ -96,18 +60,10 @@ class Kinds(base.TestCase):
             error = errors.as_driver_error(pymysql.err.OperationalError(1, 'said'), kind)
             self.assertIs(made, type(errors.of_mapping(error, 'there')))
 
-    def test_a_full_disk(self) -> None:
-        for error in (
-            pymysql.err.OperationalError(3, 'Error writing file (Errcode: 28 "No space left")'),
-            pymysql.err.InternalError(1030, 'Got error 28 from storage engine'),
-            pymysql.err.OperationalError(1180, 'Got error 28 "No space left" during COMMIT'),
-        ):
-            self.assertIs(Kind.FULL, errors.kind_of(error))
-
     def test_a_lost_connection_is_known_by_sqlalchemy(self) -> None:
-        lost = sa.exc.DBAPIError('', {}, _PostgresqlError('XX000'), connection_invalidated=True)
+        lost = sa.exc.DBAPIError('', {}, PostgresqlError('XX000'), connection_invalidated=True)
         self.assertIs(Kind.LOST, errors.kind_of(lost))
-        self.assertIs(Kind.LOST, errors.kind_of(db_exc.DBConnectionError(_PostgresqlError(''))))
+        self.assertIs(Kind.LOST, errors.kind_of(db_exc.DBConnectionError(PostgresqlError(''))))
 
     def test_what_is_no_database_error(self) -> None:
         for error in (AttributeError('x'), struct.error('x'), AssertionError(), KeyError('x')):
@@ -152,14 +108,14 @@ class Copies(base.TestCase):
 class Reasons(base.TestCase):
     def test_without_what_may_be_secret(self) -> None:
         for error in (
-            _PostgresqlError(None, 'refused\nDETAIL:  Failing row contains (1, hush).\n'),
-            _PostgresqlError(None, 'refused\nCONTEXT: COPY hush\nLINE 1: SELECT hush\n   ^'),
+            PostgresqlError(None, 'refused\nDETAIL:  Failing row contains (1, hush).\n'),
+            PostgresqlError(None, 'refused\nCONTEXT: COPY hush\nLINE 1: SELECT hush\n   ^'),
             pymysql.err.ProgrammingError(1064, "refused near 'x = 'hush'' at line 1"),
             pymysql.err.ProgrammingError(1064, "Fehler bei 'x = 'hush'' in Zeile 1"),
             pymysql.err.DataError(1366, "Incorrect value: 'hush\n' for column `x`.`y` at row 1"),
             UnicodeEncodeError('latin-1', 'hush', 0, 1, 'x'),
             OSError('refused at mysql://nova:hush@host'),
-            sa.exc.OperationalError('SELECT hush', {'a': 'hush'}, _PostgresqlError('x', 'no')),
+            sa.exc.OperationalError('SELECT hush', {'a': 'hush'}, PostgresqlError('x', 'no')),
             errors.as_driver_error(UnicodeDecodeError('utf-8', b'hush', 0, 1, 'hush')),
         ):
             self.assertNotIn('hush', errors.reason(error))
@@ -174,7 +130,7 @@ class Reasons(base.TestCase):
             ('UPDATE hush', 'takes UPDATE and SELECT'),
             ('DELETE FROM hush', 'takes DELETE and SELECT'),
         ):
-            denied = _PostgresqlError('42501', 'permission denied for table x')
+            denied = PostgresqlError('42501', 'permission denied for table x')
             wrapped = sa.exc.DBAPIError(statement, {}, denied)
             direct = errors.of_driver(denied, sqlite.dialect(dbapi=sqlite3), statement)
             for error in (wrapped, errors.as_driver_error(wrapped), direct):
@@ -182,7 +138,7 @@ class Reasons(base.TestCase):
                 self.assertIn('permission denied for table x', said)
                 self.assertIn(rights, said)
                 self.assertNotIn('hush', said)
-        self.assertNotIn('takes', errors.reason(_PostgresqlError('42501', 'denied')))
+        self.assertNotIn('takes', errors.reason(PostgresqlError('42501', 'denied')))
 
     def test_in_one_line_of_bounded_length(self) -> None:
         said = errors.reason(pymysql.err.OperationalError(1, 'a\x1b[1m\n\rb' + 'x' * 100000))
