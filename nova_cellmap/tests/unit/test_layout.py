@@ -16,9 +16,6 @@ _LONG: frozenset[str] = frozenset()
 # Those whose tests are in modules of other names, and in which. None is added; what has a module
 # of its own is taken out.
 _TESTED_IN = {
-    'cells.instances': 'functional/upkeep/test_odd_rows.py',
-    'cells.nova_table': 'functional/upkeep/test_odd_rows.py',
-    'cells.traces': 'functional/upkeep/test_explanation.py',
     'upkeep.batches': 'functional/upkeep/test_mapping.py',
     'upkeep.case': 'functional/upkeep/test_audit.py',
     'upkeep.counts': 'functional/cli/test_stats.py',
