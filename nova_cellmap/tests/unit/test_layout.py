@@ -16,13 +16,7 @@ _LONG: frozenset[str] = frozenset()
 # Those whose tests are in modules of other names, and in which. None is added; what has a module
 # of its own is taken out.
 _TESTED_IN = {
-    'upkeep.batches': 'functional/upkeep/test_mapping.py',
-    'upkeep.case': 'functional/upkeep/test_audit.py',
-    'upkeep.counts': 'functional/cli/test_stats.py',
-    'upkeep.empty_cells': 'functional/upkeep/test_audit.py',
-    'upkeep.nova_api': 'functional/upkeep/test_nova_import.py',
     'upkeep.repairs': 'functional/upkeep/test_in_flight.py',
-    'upkeep.streams': 'functional/upkeep/test_audit.py',
 }
 
 # What each part may import, besides itself. Each is above those that it names.

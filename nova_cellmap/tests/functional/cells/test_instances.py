@@ -164,7 +164,7 @@ class Loose(_Case):
 
     def setUp(self) -> None:
         super().setUp()
-        kinds = {'id': sa.BigInteger(), 'deleted': sa.Integer()}
+        kinds: dict[str, Any] = {'id': sa.BigInteger(), 'deleted': sa.Integer()}
         kinds |= dict.fromkeys(('uuid', 'project_id', 'user_id', 'vm_state'), sa.String(255))
         self.nova = self.new_database(*(sa.Column(name, kind) for name, kind in kinds.items()))
         self.cell.database_connection = cells_base.url_of(self.nova)

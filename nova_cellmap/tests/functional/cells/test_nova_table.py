@@ -91,15 +91,15 @@ class Columns(_Case):
         self.assertEqual('2026-01-01 00:00:00', text[:19])
 
     def test_text_is_in_the_order_that_python_has(self) -> None:
-        for name in samples.NAMES:
-            nova_cell.add(self.nova, display_name=name)
+        for each in samples.NAMES:
+            nova_cell.add(self.nova, display_name=each)
         table = self.table()
         name = table.ordered('display_name')
         query = table.select(['display_name'])
-        expected = [(name,) for name in sorted(samples.NAMES)]
+        expected = [(each,) for each in sorted(samples.NAMES)]
         self.assertEqual(expected, self.read(query.order_by(name)))
         behind = query.where(name > table.bound('display_name', 'a')).order_by(name)
-        self.assertEqual([each for each in expected if each[0] > 'a'], self.read(behind))
+        self.assertEqual([row for row in expected if row[0] > 'a'], self.read(behind))
 
 
 @base.on_each_database

@@ -12,7 +12,6 @@ from nova_cellmap.cli import plot
 from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cli import base
-from nova_cellmap.upkeep import counts
 
 _BEGINNINGS = {'.png': b'\x89PNG', '.svg': b'<?xml', '.pdf': b'%PDF'}
 
@@ -131,21 +130,6 @@ class Stats(base.TestCase):
             message = self.assert_fails(64, *self.command, '--plot', str(path))
         self.assertIn("pip install 'nova-cellmap[plot]'", message)
         self.assertEqual(3, len(self.stats()))
-
-
-@functional_base.on_both_schemas
-class Counts(functional_base.TestCase):
-    def test_each_mapping_is_counted_once(self) -> None:
-        cells = [self.make_cell().uuid, self.make_cell().uuid, None]
-        for number in range(60):
-            self.make_mapping(cell_uuid=cells[number % 3], project_id=f'p{number % 7}')
-        counted = counts.count(self.context)
-        self.assertEqual([20, 20, 20], [cell.mappings for cell in counted.cells])
-        self.assertEqual([7, 7, 7], [cell.projects for cell in counted.cells])
-        self.assertEqual([9] * 4 + [8] * 3, [project.mappings for project in counted.projects])
-        for project in counted.projects:
-            self.assertEqual(project.mappings, sum(project.by_cell.values()))
-            self.assertEqual(2, project.cells)
 
 
 class Plot(tests_base.TestCase):

@@ -370,7 +370,7 @@ class Proofs(base.TestCase):
             ({'project_id': 'p', 'updated_at': _NOW}, Outcome.UNKNOWN),
         ):
             self.store([uuid], **stored)
-            self.assertIs(expected, self.look(changed), stored)
+            self.assertEqual((stored, expected), (stored, self.look(changed)))
         gone = outcome.updated(self.key, base.new_uuid(), values)
         self.assertIs(Outcome.NOT_MADE, self.look(gone))
 
@@ -390,7 +390,7 @@ class Proofs(base.TestCase):
         changed = outcome.updated_all(self.key, uuids, values, 2)
         for count, expected in enumerate((Outcome.NOT_MADE, Outcome.UNKNOWN, Outcome.MADE)):
             self.store(uuids[:count], **values)
-            self.assertIs(expected, self.look(changed), count)
+            self.assertEqual((count, expected), (count, self.look(changed)))
 
     def test_a_place_that_was_come_to(self) -> None:
         uuid = self.make_mapping().instance_uuid

@@ -18,7 +18,6 @@ from nova_cellmap.db.schemas import own
 from nova_cellmap.objects import CellMapping
 from nova_cellmap.objects import CellMappingList
 from nova_cellmap.objects import InstanceMapping
-from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures
 from nova_cellmap.tests import nova_api
 from nova_cellmap.tests import samples
@@ -561,31 +560,3 @@ class AnyDatabase(_Case):
         self.assertTrue(last.done)
         self.assertEqual((conflicts, 1), (last.conflicts, last.cell_conflicts))
         self.assertIsNone(self.stopped())
-
-
-class Sources(tests_base.TestCase):
-    """Which URLs lead to one database."""
-
-    def test_the_same_database(self) -> None:
-        for first, second in (
-            ('mysql://a:b@db/nova_api', 'mysql+pymysql://c:d@DB:3306/nova_api?charset=utf8'),
-            ('mysql+pymysql://db/nova_api', 'mariadb+pymysql://db/nova_api'),
-            ('postgresql://db/x', 'postgresql+psycopg2://nova:sekret@db:5432/x?password=y'),
-            ('sqlite:///x.sqlite', 'sqlite:///./x.sqlite?timeout=5'),
-        ):
-            self.assertEqual(*map(upkeep_nova_api.source_of, (first, second)))
-
-    def test_other_databases(self) -> None:
-        urls = (
-            'mysql://db/a',
-            'mysql://db/b',
-            'mysql://db:3307/a',
-            'mysql://other/a',
-            'mysql:///a?unix_socket=/run/1',
-            'mysql:///a?unix_socket=/run/2',
-            'postgresql://db/a',
-            'postgresql:///a?host=db2',
-            'sqlite:///a',
-            'sqlite:////a',
-        )
-        self.assertEqual(len(urls), len(set(map(upkeep_nova_api.source_of, urls))))
