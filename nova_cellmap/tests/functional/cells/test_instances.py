@@ -59,14 +59,17 @@ class Pages(_Case):
         self.assertEqual([mine], [uuid for uuid, _ in said.facts])
 
     def test_what_is_said_is_what_the_mapping_should_say(self) -> None:
-        for values, mapped in (
+        said: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
             ({}, {}),
             ({'user_id': None}, {'user_id': None}),
             ({'deleted': 7}, {'queued_for_delete': True}),
             ({'vm_state': 'soft-delete'}, {'queued_for_delete': True}),
-        ):
+        )
+        for values, mapped in said:
             uuid = self.add(**values)
-            self.make_mapping(instance_uuid=uuid, cell_uuid=self.cell.uuid, **mapped)
+            row = {'project_id': 'project', 'user_id': 'user', **mapped}
+            row |= {'instance_uuid': uuid, 'cell_uuid': self.cell.uuid}
+            db_api.instance_mapping_create(self.context, row)
         self.assertEqual(
             db_api.instance_mapping_scan(self.context, '', 100),
             self.instances().facts_after('', 100).facts,

@@ -40,6 +40,7 @@ class _Side:
 
 
 class Streams(tests_base.TestCase):
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(st.lists(_UUIDS, min_size=1, max_size=3), st.integers(1, 4))
     def test_sides_are_taken_in_step_and_nothing_is_left_out(
         self, sides: list[list[str]], limit: int
@@ -121,7 +122,7 @@ class Readers(cells_base.TestCase):
         nova_cell.add(self.nova, uuid='nonsense')
         nova_cell.add(self.nova, uuid=base.new_uuid().replace('-', ''), hidden=True)
         reader = self.reader()
-        suspects, nobodys = [], []
+        suspects, nobodys = list[str](), list[str]()
         while not (page := reader.page('', 1, 'p').result()).is_end:
             some, invalid = self.of_no_order(page)
             suspects += some

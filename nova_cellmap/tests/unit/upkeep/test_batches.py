@@ -68,6 +68,7 @@ class _Table:
 
 
 class Runs(base.TestCase):
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(
         st.sets(st.integers(1, 100), max_size=30).map(list),
         st.integers(1, 3),

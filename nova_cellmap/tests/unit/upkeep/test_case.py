@@ -50,6 +50,7 @@ _MAPPINGS = st.builds(
 
 
 class Laws(base.TestCase):
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(_MAPPINGS, st.dictionaries(st.sampled_from('abc'), _ROWS))
     def test_what_is_corrected_has_nothing_left_to_correct(
         self, mapping: dict[str, Any], rows: dict[str, Instance]
@@ -59,6 +60,7 @@ class Laws(base.TestCase):
             corrected = Case(_UUID, {**mapping, **case.correction}, rows)
             self.assertEqual([], corrected.problems)
 
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(st.none() | _MAPPINGS, st.dictionaries(st.sampled_from('abc'), _ROWS))
     def test_each_problem_is_of_the_instance_and_comes_once(
         self, mapping: dict[str, Any] | None, rows: dict[str, Instance]
@@ -73,6 +75,7 @@ class Laws(base.TestCase):
         self.assertEqual(len(case.live) > 1, case.has(Kind.DUPLICATE))
         self.assertFalse(case.has(Kind.DUPLICATE) and case.is_repairable)
 
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(st.none() | _MAPPINGS, st.dictionaries(st.sampled_from('abc'), _ROWS))
     def test_what_was_changed_a_moment_ago_is_in_flight(
         self, mapping: dict[str, Any] | None, rows: dict[str, Instance]
@@ -100,7 +103,7 @@ class Problems(base.TestCase):
             (_mapping(), {'a': _row(), 'b': _row()}, [Kind.DUPLICATE]),
             (_mapping('a\udce9'), here, [Kind.INVALID_ROW]),
         ):
-            self.assertEqual(kinds, _kinds(Case(_UUID, mapping, rows)), (mapping, rows))
+            self.assertEqual(kinds, _kinds(Case(_UUID, mapping, rows)), f'{mapping} {rows}')
 
     def test_what_its_cell_does_not_know_is_no_difference(self) -> None:
         rows = {'a': _row(project_id='', user_id=None)}

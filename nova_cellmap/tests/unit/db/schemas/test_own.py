@@ -14,10 +14,12 @@ from sqlalchemy.dialects import sqlite
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import base
 
-_DIALECTS = (sqlite.dialect(), mysql.dialect(), postgresql.dialect())
+_MODULES: tuple[Any, ...] = (sqlite, mysql, postgresql)
+_DIALECTS: list[sa.Dialect] = [each.dialect() for each in _MODULES]
 
 
 class Texts(base.TestCase):
+    @hypothesis.settings(deadline=None)
     @hypothesis.given(st.text(st.characters(exclude_characters='\0')))
     def test_text_is_sent_as_it_is(self, text: str) -> None:
         for dialect in _DIALECTS:
