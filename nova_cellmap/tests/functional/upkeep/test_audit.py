@@ -186,12 +186,11 @@ class Found(_Case):
         self.assertNotIn('may', problem.detail)
 
     def test_two_cells_that_may_have_one_database(self) -> None:
-        uuid = self.add(self.cell)
-        nova_cell.add(self.nova2, uuid=uuid)
-        self.assert_problem(uuid, Kind.DUPLICATE, self.cell, 'row 1 of each: they may have')
-        self.add(self.cell)
-        other = self.add(self.cell)
-        nova_cell.add(self.nova2, uuid=other)
+        uuid = self.add(self.cell, id=1007)
+        nova_cell.add(self.nova2, uuid=uuid, id=1007)
+        self.assert_problem(uuid, Kind.DUPLICATE, self.cell, 'row 1007 of each: they may have')
+        other = self.add(self.cell, id=1008)
+        nova_cell.add(self.nova2, uuid=other, id=1009)
         details = {each.instance_uuid: each.detail for each in self.problems()}
         self.assertNotIn('may', details[other])
 
