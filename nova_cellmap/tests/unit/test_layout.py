@@ -13,11 +13,6 @@ _ROOT = pathlib.Path(nova_cellmap.__file__).parent
 _MOST_LINES = 400
 # Those that are to be split. None is added; what has been split is taken out.
 _LONG: frozenset[str] = frozenset()
-# Those whose tests are in modules of other names, and in which. None is added; what has a module
-# of its own is taken out.
-_TESTED_IN = {
-    'upkeep.repairs': 'functional/upkeep/test_in_flight.py',
-}
 
 # What each part may import, besides itself. Each is above those that it names.
 _BELOW: dict[str, tuple[str, ...]] = {
@@ -163,9 +158,7 @@ class Layout(base.TestCase):
                     for kind in map(pathlib.Path, ('unit', 'functional', 'beside_nova'))
                 ):
                     untested.append(module)
-        self.assertEqual(sorted(f'nova_cellmap.{name}' for name in _TESTED_IN), untested)
-        for name, other in _TESTED_IN.items():
-            self.assertTrue((_ROOT / 'tests' / other).is_file(), f'{name}: {other}')
+        self.assertEqual([], untested)
 
 
 def _is_private(name: str) -> bool:
