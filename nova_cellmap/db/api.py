@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The function layer: only what is named here queries the mapping database.
 
-Every function takes the request context first, then plain values, and answers plain values: rows
-are dicts keyed by column name. A row of ``instance_mapping`` has one key more, ``cell_mapping``:
-the row of its cell as a dict, or None where it is in no cell yet; the rows of one list share it.
+Each takes the request context, then plain values, and answers plain values. Rows are dicts by
+column; of mappings with one key more, ``cell_mapping``: the cell's row (a list shares it) or None.
 
-Lists have one order, that of creation (``id``), and come in pages: *limit* is the greatest number
-of rows (None: all), *marker* the uuid of the last row of the previous page. Times are naive UTC
-with no fraction of a second. uuids are 36 characters, lower case, hyphenated.
+Lists are in the order of creation (``id``), and come in pages: *limit* is the most rows (None:
+all), *marker* the uuid of the last row of the previous page. Times are naive UTC with no fraction
+of a second. uuids are 36 characters, lower case, hyphenated.
 
-Any function may raise a :exc:`~nova_cellmap.exception.DatabaseError` of some kind, or InvalidInput
-(a value that the database cannot hold). Deadlocks and lost connections are tried again, in writes
-up to the commit; never inside a :func:`reader` or :func:`writer` block: all of it failed.
+Any may raise a :exc:`~nova_cellmap.exception.DatabaseError`, or InvalidInput (what the database
+cannot hold). Deadlocks and lost connections are tried again, in writes up to the commit; never in
+a :func:`reader` or :func:`writer` block: all of it failed.
 """
 
 from nova_cellmap.db.batch import BulkResult as BulkResult
@@ -19,6 +18,7 @@ from nova_cellmap.db.batch import Turn as Turn
 from nova_cellmap.db.batch import concurrent_writers as concurrent_writers
 from nova_cellmap.db.bulk import instance_mapping_create_bulk as instance_mapping_create_bulk
 from nova_cellmap.db.bulk import instance_mapping_destroy_bulk as instance_mapping_destroy_bulk
+from nova_cellmap.db.bulk import instance_mapping_destroy_seen as instance_mapping_destroy_seen
 from nova_cellmap.db.bulk import instance_mapping_import_batch as instance_mapping_import_batch
 from nova_cellmap.db.bulk import instance_mapping_map_batch as instance_mapping_map_batch
 from nova_cellmap.db.bulk import instance_mapping_move_bulk as instance_mapping_move_bulk

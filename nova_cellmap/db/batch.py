@@ -252,17 +252,51 @@ def update(
     uuids: Iterable[str],
 ) -> int:
     """Change those mappings of these instances that *where* tells; answer how many."""
+    where = [*where, *context.schema.is_mapping]
+    chunks = locked_chunks(context, where, uuids)
+    return sum(_update_chunk(context, values, where, chunk) for chunk in chunks)
+
+
+def update_each(
+    context: Changing,
+    values: Mapping[str, Any],
+    where: Sequence[sa.ColumnElement[bool]],
+    uuids: Iterable[str],
+) -> list[str]:
+    """The same; answer whose they were."""
+    where = [*where, *context.schema.is_mapping]
+    changed: list[str] = []
+    for locked in each_locked(context, where, uuids):
+        _update_chunk(context, values, where, locked)
+        changed += locked
+    return changed
+
+
+def _update_chunk(
+    context: Changing,
+    values: Mapping[str, Any],
+    where: Sequence[sa.ColumnElement[bool]],
+    uuids: Collection[str],
+) -> int:
     mappings = context.schema.instance_mapping
     key = mappings.c.instance_uuid
-    where = [*where, *context.schema.is_mapping]
-    total = 0
-    for chunk in locked_chunks(context, where, uuids):
-        query = mappings.update().where(*where, key.in_(chunk)).values(values)
-        changed = context.connection.execute(query).rowcount
-        if changed:
-            transaction.prove(context, outcome.updated_all(key, chunk, values, changed))
-        total += changed
-    return total
+    query = mappings.update().where(*where, key.in_(uuids)).values(values)
+    changed = context.connection.execute(query).rowcount
+    if changed:
+        transaction.prove(context, outcome.updated_all(key, uuids, values, changed))
+    return changed
+
+
+def each_locked(
+    context: Changing, where: Sequence[sa.ColumnElement[bool]], uuids: Iterable[str]
+) -> Iterator[list[str]]:
+    """Of the uuids, in parts, those whose mappings are as *where* tells: they stay so.
+
+    Of a statement that changes rows, not every database tells which they were.
+    """
+    for chunk in columns.chunks(uuids):
+        if locked := _lock(context, where, chunk):
+            yield locked
 
 
 def locked_chunks(

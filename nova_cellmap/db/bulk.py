@@ -127,29 +127,42 @@ def instance_mapping_import_batch(
 @writes
 def instance_mapping_update_bulk(
     context: Changing, changes: Collection[tuple[Mapping[str, Any], Mapping[str, Any]]]
-) -> int:
+) -> list[str]:
     """Change many mappings, in one transaction: those that are still as they were seen.
 
     :param changes: of each mapping the row as it was seen, and the columns to change
-    :returns: how many were changed
+    :returns: the instances whose mappings were changed
     :raises: CellMappingNotFound where a new cell does not exist
     """
     alike: dict[Any, list[str]] = {}
     for seen, values in changes:
-        key = tuple(values.items()), tuple(seen[name] for name in _SEEN)
+        key = tuple(values.items()), _seen(seen)
         alike.setdefault(key, []).append(seen['instance_uuid'])
-    return sum(
-        _update_alike(context, uuids, dict(values), dict(zip(_SEEN, seen, strict=True)))
+    return [
+        uuid
         for (values, seen), uuids in alike.items()
-    )
+        for uuid in _update_alike(context, uuids, dict(values), _as_seen(context, seen))
+    ]
 
 
-def _update_alike(context: Changing, uuids: list[str], values: Row, seen: Row) -> int:
-    mappings = context.schema.instance_mapping
-    as_seen = [columns.is_still(mappings.c[name], value) for name, value in seen.items()]
+def _update_alike(
+    context: Changing, uuids: list[str], values: Row, as_seen: Sequence[sa.ColumnElement[bool]]
+) -> list[str]:
     values = columns.changed_mapping(values)
     with cell_mapping.must_exist(context, values):
-        return batch.update(context, values, as_seen, uuids)
+        return batch.update_each(context, values, as_seen, uuids)
+
+
+def _seen(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _SEEN)
+
+
+def _as_seen(context: Changing, seen: Sequence[Any]) -> list[sa.ColumnElement[bool]]:
+    """Whether a mapping is still as it was seen."""
+    mappings = context.schema.instance_mapping
+    return [
+        columns.is_still(mappings.c[name], value) for name, value in zip(_SEEN, seen, strict=True)
+    ]
 
 
 def instance_mapping_move_bulk(
@@ -208,3 +221,35 @@ def _destroy(
         statements.delete(context, query, mappings.c.instance_uuid, chunk)
         for chunk in batch.locked_chunks(context, where, uuids)
     )
+
+
+@writes
+def instance_mapping_destroy_seen(
+    context: Changing, mappings: Collection[Mapping[str, Any]]
+) -> list[str]:
+    """Remove many mappings, in one transaction: those that are still as they were seen.
+
+    :param mappings: the rows as they were seen
+    :returns: the instances whose mappings were removed
+    """
+    alike: dict[Any, list[str]] = {}
+    for row in mappings:
+        alike.setdefault(_seen(row), []).append(row['instance_uuid'])
+    return [
+        uuid
+        for seen, uuids in alike.items()
+        for uuid in _destroy_alike(context, uuids, _as_seen(context, seen))
+    ]
+
+
+def _destroy_alike(
+    context: Changing, uuids: list[str], as_seen: Sequence[sa.ColumnElement[bool]]
+) -> list[str]:
+    mappings = context.schema.instance_mapping
+    where = [*as_seen, *context.schema.is_mapping]
+    query = mappings.delete().where(*where)
+    removed: list[str] = []
+    for locked in batch.each_locked(context, where, uuids):
+        statements.delete(context, query, mappings.c.instance_uuid, locked)
+        removed += locked
+    return removed

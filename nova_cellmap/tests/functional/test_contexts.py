@@ -39,6 +39,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
         'instance_mapping_get_by_instance_uuid': (instance,),
         'instance_mapping_update': (instance, {'user_id': 'u'}),
         'instance_mapping_update_bulk': ([(seen, {'user_id': 'v'})],),
+        'instance_mapping_destroy_seen': ([seen],),
         'instance_mapping_get_all': (),
         'instance_mapping_get_by_cell_id': (1,),
         'instance_mapping_get_by_instance_uuids': ([instance],),

@@ -227,12 +227,21 @@ class _ManyMappings(losses.Case):
             self.assertEqual(5, api.instance_mapping_destroy_bulk(self.context, uuids))
             self.assertEqual([], self.found(*uuids))
 
+    def test_destroy_seen(self) -> None:
+        for loss in self.each_loss():
+            with self.kept(loss):
+                uuids = [self.make_mapping().instance_uuid for _ in range(5)]
+            removed = api.instance_mapping_destroy_seen(self.context, self.found(*uuids))
+            self.assertEqual({*uuids}, {*removed})
+            self.assertEqual([], self.found(*uuids))
+
     def test_update_bulk(self) -> None:
         for loss in self.each_loss():
             with self.kept(loss):
                 uuids = [self.make_mapping().instance_uuid for _ in range(5)]
             changes = [(row, {'user_id': 'new'}) for row in self.found(*uuids)]
-            self.assertEqual(5, api.instance_mapping_update_bulk(self.context, changes))
+            changed = api.instance_mapping_update_bulk(self.context, changes)
+            self.assertEqual({*uuids}, {*changed})
             self.assertEqual({'new'}, {row['user_id'] for row in self.found(*uuids)})
 
     def test_map_batch(self) -> None:

@@ -77,6 +77,7 @@ class Plans(base.TestCase):
             lambda: api.instance_mapping_update_bulk(
                 context, [(row, {'user_id': 'x'}) for row in rows]
             ),
+            lambda: api.instance_mapping_destroy_seen(context, rows[:5]),
             lambda: api.instance_mapping_create_bulk(context, new),
             lambda: api.instance_mapping_map_batch(context, cells[0], new, last_instance_id=1),
             lambda: api.instance_mapping_destroy(context, some[0]),

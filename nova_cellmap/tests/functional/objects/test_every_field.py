@@ -98,11 +98,12 @@ class EveryColumn(_Case):
             other = self.mapping(2)[name]
             api.instance_mapping_update(self.context, uuid, {name: other})
             changes = [(seen, {'project_id': 'mine'})]
-            self.assertEqual(0, api.instance_mapping_update_bulk(self.context, changes), name)
+            self.assertEqual([], api.instance_mapping_update_bulk(self.context, changes), name)
+            self.assertEqual([], api.instance_mapping_destroy_seen(self.context, [seen]), name)
             row = api.instance_mapping_get_by_instance_uuid(self.context, uuid)
             self.assertEqual(other, row[name])
             self.assertEqual(
-                1, api.instance_mapping_update_bulk(self.context, [(row, changes[0][1])])
+                [uuid], api.instance_mapping_update_bulk(self.context, [(row, changes[0][1])])
             )
 
     def test_of_a_cell(self) -> None:

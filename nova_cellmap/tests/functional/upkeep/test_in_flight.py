@@ -287,7 +287,7 @@ class Ages(_Case):
         mapping = self.wrong()
         real = db_api.instance_mapping_update_bulk
 
-        def others_first(*args: Any) -> int:
+        def others_first(*args: Any) -> list[str]:
             self.age(mapping, updated_at=self.now(), project_id='third')
             return real(*args)
 

@@ -173,8 +173,8 @@ class Race:
             (by_uuid[self._uuids[place]], {COLUMNS[column]: self._next(column, place)})
             for place in places
         ]
-        # Where the other writer was in between, fewer, and it is not known which.
-        if api.instance_mapping_update_bulk(context, changes) == len(places):
+        # Where the other writer was in between, fewer.
+        if len(api.instance_mapping_update_bulk(context, changes)) == len(places):
             self._all_made(column, places)
 
     def _never(self, context: RequestContext, column: int) -> None:

@@ -66,9 +66,19 @@ class Changes(case.Case):
         changed = api.instance_mapping_update_bulk(
             self.context, [(row, {'project_id': 'new'}) for row in rows]
         )
-        self.assertEqual(3, changed)
+        self.assertEqual({*uuids[1:]}, {*changed})
         projects = [self.project(uuid) for uuid in uuids]
         self.assertEqual(['changed meanwhile', 'new', 'new', 'new'], projects)
+
+    def test_many_removals_of_what_was_seen(self) -> None:
+        uuids = [self.make_cached() for _ in range(4)]
+        rows = api.instance_mapping_get_by_instance_uuids(self.context, uuids)
+        self.change(uuids[0], 'changed meanwhile')
+        removed = api.instance_mapping_destroy_seen(self.context, rows)
+        self.assertEqual({*uuids[1:]}, {*removed})
+        self.assertEqual('changed meanwhile', self.project(uuids[0]))
+        for uuid in uuids[1:]:
+            self.assertRaises(exception.InstanceMappingNotFound, self.find, uuid)
 
     def test_many_removals(self) -> None:
         uuids = [self.make_cached() for _ in range(4)]

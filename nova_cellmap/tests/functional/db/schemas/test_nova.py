@@ -472,7 +472,7 @@ class WithoutForeignKeys(_Case):
         self.assertEqual(self.cell_uuid, changed['cell_uuid'])
         seen = self.get(uuids[1])
         changes = [(seen, {'cell_uuid': self.cell_uuid})]
-        self.assertEqual(1, api.instance_mapping_update_bulk(self.context, changes))
+        self.assertEqual([uuids[1]], api.instance_mapping_update_bulk(self.context, changes))
         row = {'instance_uuid': uuids[2], 'project_id': 'project'}
         result = api.instance_mapping_map_batch(
             self.context, self.cell_uuid, [row], last_instance_id=1
