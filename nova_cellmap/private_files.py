@@ -5,12 +5,14 @@ In a folder where others can write, such as /tmp, a symbolic link with the name 
 have us write to a file of its maker's choice.
 """
 
+from collections.abc import Iterator
 import contextlib
 import errno
 import os
 import pathlib
 import stat
 import tempfile
+from typing import BinaryIO
 
 _MODE = 0o600
 
@@ -22,12 +24,19 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
 
     :raises: ``OSError``
     """
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """The same for what is written in parts: it is there where the block comes to its end."""
     target = pathlib.Path(path)
     # It is made with O_EXCL and 0600.
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f'.{target.name}.')
     try:
         with os.fdopen(descriptor, 'wb') as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(descriptor)
         pathlib.Path(name).replace(target)
@@ -35,6 +44,34 @@ def replace(path: str | os.PathLike[str], data: bytes) -> None:
         with contextlib.suppress(OSError):
             pathlib.Path(name).unlink()
         raise
+
+
+def open_to_append(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file that is read and appended to; one that is not there is made, with mode 0600.
+
+    :raises: ``OSError``, also where it is a symbolic link, a pipe or a device
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, _MODE)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, 'it is no regular file', str(path))
+        return os.fdopen(descriptor, 'r+b', buffering=0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Have what is new in a folder be there after a loss of power.
+
+    :raises: ``OSError``
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_place(path: str | os.PathLike[str]) -> None:

@@ -88,3 +88,56 @@ class CheckLog(_Case):
         if os.geteuid() == 0:
             os.chown(self.path, 12345, -1, follow_symlinks=False)
             self.assertRaises(OSError, private_files.check_log, str(self.path))
+
+
+class Replaced(_Case):
+    def test_in_parts(self) -> None:
+        self.path.write_bytes(b'previous')
+        with private_files.replaced(self.path) as file:
+            file.write(b'one')
+            self.assertEqual(b'previous', self.path.read_bytes())
+            file.write(b'two')
+        self.assertEqual(b'onetwo', self.path.read_bytes())
+        self.assert_private()
+
+    def test_what_fails_leaves_the_previous_one(self) -> None:
+        self.path.write_bytes(b'previous')
+
+        def fail() -> None:
+            with private_files.replaced(self.path) as file:
+                file.write(b'new')
+                raise KeyboardInterrupt
+
+        self.assertRaises(KeyboardInterrupt, fail)
+        self.assertEqual(b'previous', self.path.read_bytes())
+        self.assertEqual({self.path, self.victim}, set(self.folder.iterdir()))
+
+
+class OpenToAppend(_Case):
+    def test_it_is_made_and_read_and_appended_to(self) -> None:
+        for data in (b'one', b'two'):
+            with private_files.open_to_append(self.path) as file:
+                file.seek(0)
+                file.write(data)
+                file.seek(0)
+                self.assertTrue(file.read().endswith(data))
+        self.assertEqual(b'onetwo', self.path.read_bytes())
+        self.assert_private()
+
+    def test_no_link_is_followed(self) -> None:
+        self.path.symlink_to(self.victim)
+        self.assertRaises(OSError, private_files.open_to_append, self.path)
+        self.assert_victim_unharmed()
+
+    def test_what_is_no_file(self) -> None:
+        os.mkfifo(self.path)
+        for path in (self.path, self.folder, '/dev/null'):
+            self.assertRaises(OSError, private_files.open_to_append, path)
+
+
+class SyncFolder(_Case):
+    def test_a_folder(self) -> None:
+        with mock.patch('os.fsync') as sync:
+            private_files.sync_folder(self.folder)
+        sync.assert_called_once()
+        self.assertRaises(OSError, private_files.sync_folder, self.victim)
