@@ -298,6 +298,28 @@ class NotNovasTables(InvalidInput):
     )
 
 
+class InvalidChangeFile(InvalidInput):
+    """A file of changes has a line that is none."""
+
+    msg_fmt = '{file}, line {number}: {reason}. Nothing was changed.'
+
+
+class ChangeFileUnreadable(InvalidInput):
+    msg_fmt = '{file} cannot be read: {reason}.'
+
+
+class ChangeFileNotFound(NotFound):
+    msg_fmt = 'There is no file {file}.'
+
+
+class JournalUnwritable(CellMapError):
+    msg_fmt = (
+        'The journal {file} cannot be written: {reason}. No mapping is changed that is not in it: '
+        'make room there, or give another place: --journal FILE. The one that is used without '
+        'it is under [DEFAULT] state_path.'
+    )
+
+
 class Cell0CannotBeDisabled(CellError):
     msg_fmt = 'cell0 cannot be disabled: nothing is ever scheduled to it.'
 

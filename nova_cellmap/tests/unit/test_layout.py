@@ -46,11 +46,10 @@ _BELOW: dict[str, tuple[str, ...]] = {
 # configure() and the version; it is below those that work with it.
 _BELOW[''] = (*_BELOW['objects'], 'objects', 'version')
 _BELOW['conductor'] = (*_BELOW[''], 'rpc', '')
-_BELOW['upkeep'] = (*_BELOW['cells'], 'cells')
+_BELOW['upkeep'] = (*_BELOW['cells'], 'private_files', 'cells')
 _BELOW['cli'] = (
     *_BELOW[''],
     *_BELOW['upkeep'],
-    'private_files',
     'upkeep',
     'conductor',
     'log_lines',
