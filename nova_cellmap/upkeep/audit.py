@@ -13,28 +13,34 @@ that may be.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import datetime
+import logging
 import time
 
 from nova_cellmap import exception
 from nova_cellmap.context import RequestContext
-from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.upkeep import empty_cells
+from nova_cellmap.upkeep import limits
 from nova_cellmap.upkeep.age import Patience
 from nova_cellmap.upkeep.audit_place import AuditPlace
 from nova_cellmap.upkeep.audit_place import is_place
 from nova_cellmap.upkeep.case import Case
 from nova_cellmap.upkeep.case import Problem
 from nova_cellmap.upkeep.cell_report import CellReport
+from nova_cellmap.upkeep.change import Change
 from nova_cellmap.upkeep.changes import Changes
+from nova_cellmap.upkeep.changing import Changer
 from nova_cellmap.upkeep.comparison import Comparison
 from nova_cellmap.upkeep.comparison import Differences
+from nova_cellmap.upkeep.journal import Journal
 from nova_cellmap.upkeep.judge import Judge
 from nova_cellmap.upkeep.limits import Deadline
 from nova_cellmap.upkeep.limits import MostChanges
 from nova_cellmap.upkeep.readers import Readers
 from nova_cellmap.upkeep.repairs import Repairs
 from nova_cellmap.upkeep.selection import Selection
+
+LOG = logging.getLogger(__name__)
 
 BATCH_SIZE = 1000
 
@@ -59,6 +65,8 @@ class Audit:
     :param most_changes: change nothing where more mappings would be changed; None: any number
     :param most_time: read no further after this time; the next audit of the same kind that has
         such a time goes on there. What was found until then is changed.
+    :param journal: where each change is written down before it is made; None: nowhere
+    :param plan: called with the changes in place of their being made, of any number
     :ivar reports: a CellReport by the uuid of each cell that is looked at; complete once
         :meth:`problems` has come to its end
     :ivar refused: why nothing was changed, where *most_changes* are too few
@@ -82,11 +90,15 @@ class Audit:
         patience: Patience | None = None,
         most_changes: MostChanges | None = None,
         most_time: datetime.timedelta | None = None,
+        journal: Journal | None = None,
+        plan: Callable[[Sequence[Change]], None] | None = None,
     ) -> None:
         self._context = context
         self._readers = Readers(context, cells)
         self._judge = Judge(context, self._readers, patience)
-        self._repairs = Repairs(context, repair=repair, purge=purge)
+        self._repairs = Repairs(repair=repair, purge=purge)
+        self._changer = Changer(context, journal)
+        self._plan = plan
         self._purge = purge
         self._size = min(batch_size, _MOST_SUSPECTS)
         self._sleep = sleep
@@ -103,7 +115,8 @@ class Audit:
         )
         self._most_changes = most_changes
         self._most_time = most_time
-        self._place = AuditPlace(context, f'{self._selection}, {repair=}, {purge=}')
+        planned = '' if plan is None else ', planned'
+        self._place = AuditPlace(context, f'{self._selection}, {repair=}, {purge=}{planned}')
         # The instances that were looked at before the mapping comes to them.
         self._odd: set[str] = set()
         self.refused: exception.ChangesRefused | None = None
@@ -191,8 +204,11 @@ class Audit:
     # Changing.
 
     def _change(self, changes: Changes, on_batch: Callable[[float], None]) -> Iterator[Problem]:
-        """Make the changes, if that may be, and tell of the problems."""
-        self.refused = self._refusal(changes)
+        """Make or plan the changes, if that may be, and tell of the problems."""
+        if self._plan is None:
+            self.refused = limits.refusal(
+                self._context, self._most_changes, changes.number, changes.kinds.items()
+            )
         done = 0
         for uuids in changes.batches(self._size):
             cases = self._cases(uuids)
@@ -203,21 +219,13 @@ class Audit:
             on_batch(done / changes.number)
             time.sleep(self._sleep)
 
-    def _refusal(self, changes: Changes) -> exception.ChangesRefused | None:
-        if self._most_changes is None or changes.number <= self._most_changes.number:
-            return None
-        most = self._most_changes.of(self._count)
-        if changes.number <= most:
-            return None
-        kinds = ', '.join(f'{number:,} {kind}' for kind, number in sorted(changes.kinds.items()))
-        return exception.ChangesRefused(number=changes.number, kinds=kinds, most=most)
-
-    def _count(self) -> int:
-        counts = db_api.instance_mapping_count_by_cell_and_project(self._context)
-        return sum(number for _, _, number, _ in counts)
-
     def _repair(self, cases: Sequence[Case]) -> None:
-        self._repairs.make(cases)
+        changes = self._repairs.changes(cases)
+        if self._plan is not None:
+            self._plan(changes)
+            return
+        for uuid, why in self._changer.make(changes).items():
+            LOG.warning('The mapping of instance %s is left as it is: %s', uuid, why)
         left = {
             (problem.instance_uuid, problem.kind)
             for case in self._cases([case.uuid for case in cases])

@@ -22,8 +22,16 @@ from nova_cellmap.db import api as db_api
 from nova_cellmap.objects.cell_mapping import CellMapping
 from nova_cellmap.objects.instance_mapping import InstanceMapping
 from nova_cellmap.upkeep import batches
+from nova_cellmap.upkeep import change
+from nova_cellmap.upkeep import changing
+from nova_cellmap.upkeep.case import Kind
+from nova_cellmap.upkeep.change import Change
+from nova_cellmap.upkeep.changing import Changer
+from nova_cellmap.upkeep.journal import Journal
 
 BATCH_SIZE = 1000
+# In place of a kind of problem.
+MOVED = 'moved'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +47,17 @@ class Kept:
     changed: list[str]
 
 
-def keep(context: RequestContext, uuid: str, cell: CellMapping) -> Kept:
+def keep(
+    context: RequestContext, uuid: str, cell: CellMapping, *, journal: Journal | None = None
+) -> Kept:
     """Map an instance to the one of several cells with a live row of it that is right.
 
     Whose it is and whether it is queued for delete is mapped as that row says.
 
+    :param journal: where the change is written down before it is made; None: nowhere
     :raises: InstanceMappingNotFound; InstanceNotInCell where the cell has no row of it that is
         neither hidden nor deleted; InstanceMappingConflict where another writer was first;
-        CellUnreachable, NotACellDatabase, InvalidCellRow
+        CellUnreachable, NotACellDatabase, InvalidCellRow; JournalUnwritable
     """
     mapping = InstanceMapping.get_by_instance_uuid(context, uuid)
     uuid = mapping.instance_uuid
@@ -55,13 +66,30 @@ def keep(context: RequestContext, uuid: str, cell: CellMapping) -> Kept:
     if seen is None:
         raise exception.InstanceMappingNotFound(uuid=uuid)
     truth = _truth(cell, uuid)
-    changes = {name: value for name, value in truth.items() if seen[name] != value}
-    if changes and not db_api.instance_mapping_update_bulk(context, [(seen, changes)]):
-        now = InstanceMapping.get_by_instance_uuid(context, uuid)
-        raise exception.InstanceMappingConflict(
-            uuid=uuid, cell_uuid=now.cell_uuid, expected=seen['cell_uuid']
-        )
-    return Kept(uuid, seen['cell_uuid'], sorted(changes))
+    changed = [name for name, value in truth.items() if seen[name] != value]
+    if changed:
+        wanted = _change(seen, truth, Kind.DUPLICATE, f'it is kept in {cell.identity}')
+        why_not = Changer(context, journal).make([wanted]).get(uuid)
+        if why_not == changing.OTHERS_FIRST:
+            now = InstanceMapping.get_by_instance_uuid(context, uuid)
+            raise exception.InstanceMappingConflict(
+                uuid=uuid, cell_uuid=now.cell_uuid, expected=seen['cell_uuid']
+            )
+        if why_not is not None:
+            raise exception.InvalidInput(why_not)
+    return Kept(uuid, seen['cell_uuid'], sorted(changed))
+
+
+def _change(seen: db_api.Row, values: db_api.Row, problem: str, why: str) -> Change:
+    """The change of a mapping, of which these values become others."""
+    return Change(
+        seen['instance_uuid'],
+        (str(problem),),
+        before=change.values_of(seen),
+        after=change.values_of({**seen, **values}),
+        when=change.now(),
+        why=why,
+    )
 
 
 def _truth(cell: CellMapping, uuid: str) -> db_api.Row:
@@ -122,6 +150,7 @@ def move_mappings(
     verify: bool = False,
     dry_run: bool = False,
     batch_size: int = BATCH_SIZE,
+    journal: Journal | None = None,
     on_batch: Callable[[Move], None] = lambda move: None,
 ) -> Move:
     """Map the instances of a cell to another one, whose database has them now.
@@ -132,8 +161,10 @@ def move_mappings(
     :param uuids: only these instances; all of the first cell by default
     :param verify: leave those of which the other cell's database has no row, or a hidden one
     :param dry_run: write nothing, and count the same
+    :param journal: where each change is written down before it is made; None: nowhere
     :param on_batch: called after each batch
-    :raises: InvalidInput where the cells are one; CellUnreachable, NotACellDatabase with *verify*
+    :raises: InvalidInput where the cells are one; CellUnreachable, NotACellDatabase with *verify*;
+        JournalUnwritable
     """
     if source.uuid == target.uuid:
         raise exception.InvalidInput(reason='both are one cell: there is nothing to move')
@@ -141,7 +172,7 @@ def move_mappings(
         there = None
         if verify:
             there = _There(stack.enter_context(database.connect(target)), target)
-        mover = _Mover(context, source, target, there, dry_run)
+        mover = _Mover(context, source, target, there, journal, dry_run)
         if uuids is None:
             mover.move.total = _count(context, source)
             batches_ = mover.all(batch_size)
@@ -190,12 +221,14 @@ class _Mover:
         source: CellMapping,
         target: CellMapping,
         there: _There | None,
+        journal: Journal | None,
         dry_run: bool,
     ) -> None:
         self._context = context
         self._source = source
         self._target = target
         self._there = there
+        self._journal = journal
         self._dry_run = dry_run
         self.move = Move()
 
@@ -203,7 +236,7 @@ class _Mover:
         """Move all of the first cell."""
         last_id, marker = 0, None
         while page := self._page(size, marker):
-            new = [row['instance_uuid'] for row in page if row['id'] > last_id]
+            new = [row for row in page if row['id'] > last_id]
             gone = self._move(new)
             self.move.looked_at += len(new)
             # The list is one of what is in the cell still: its pages go on behind one that is.
@@ -216,9 +249,10 @@ class _Mover:
         """Move some instances, of the first cell."""
         uuids = iter(uuids)
         while chunk := list(itertools.islice(uuids, size)):
-            cells = self._cells(chunk)
+            rows = self._rows(chunk)
+            cells = _cells(rows)
             self.move.existing += sum(cells[uuid] == self._target.uuid for uuid in cells)
-            self._move([uuid for uuid in cells if cells[uuid] == self._source.uuid])
+            self._move([row for row in rows if row['cell_uuid'] == self._source.uuid])
             self._leave_others(chunk, cells, [self._source.uuid, self._target.uuid])
             self.move.looked_at += len(chunk)
             yield
@@ -236,8 +270,9 @@ class _Mover:
             # It was moved by another. What has been looked at is known by its id.
             return read()
 
-    def _move(self, uuids: Collection[str]) -> set[str]:
+    def _move(self, rows: Collection[db_api.Row]) -> set[str]:
         """Move those that can be; which of them are in the first cell no more."""
+        uuids = [row['instance_uuid'] for row in rows]
         there = self._there.of(uuids) if self._there else set(uuids)
         missing = [uuid for uuid in uuids if uuid not in there]
         self._warn(missing, f'cell {self._target.identity} has no row of it')
@@ -245,24 +280,45 @@ class _Mover:
         if self._dry_run:
             self.move.moved += len(there)
             return set()
-        moved = there and db_api.instance_mapping_move_bulk(
+        if there:
+            self._write([row for row in rows if row['instance_uuid'] in there])
+        return there
+
+    def _write(self, rows: Sequence[db_api.Row]) -> None:
+        """Move these, and count those that were moved."""
+        if self._journal is None:
+            left: Mapping[str, str] = self._write_all([row['instance_uuid'] for row in rows])
+        else:
+            why = f'it is moved to {self._target.identity}'
+            target = {'cell_uuid': self._target.uuid}
+            left = self._journal.record(
+                [_change(row, target, MOVED, why) for row in rows],
+                lambda changes: self._write_all([each.instance_uuid for each in changes]),
+            )
+        self.move.moved += len(rows) - len(left)
+
+    def _write_all(self, uuids: Collection[str]) -> dict[str, str]:
+        """Move these; answer why those that were not moved were not.
+
+        Of a mapping nothing is compared but the cell: so it is one statement for all.
+        """
+        moved = db_api.instance_mapping_move_bulk(
             self._context,
-            there,
+            uuids,
             from_cell_uuid=self._source.uuid,
             to_cell_uuid=self._target.uuid,
         )
-        if moved != len(there):
-            # Another writer was first with some of them.
-            cells = self._cells(there)
-            moved = sum(cells[uuid] == self._target.uuid for uuid in cells)
-            self._leave_others(there, cells, [self._target.uuid])
-        self.move.moved += moved or 0
-        return there
+        if moved == len(uuids):
+            return {}
+        # Another writer was first with some of them.
+        cells = _cells(self._rows(uuids))
+        self._leave_others(uuids, cells, [self._target.uuid])
+        left = [uuid for uuid in uuids if cells.get(uuid) != self._target.uuid]
+        return dict.fromkeys(left, changing.OTHERS_FIRST)
 
-    def _cells(self, uuids: Iterable[str]) -> dict[str, str | None]:
-        """The cell of each of these instances that has a mapping."""
-        found = db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
-        return {row['instance_uuid']: row['cell_uuid'] for row in found}
+    def _rows(self, uuids: Iterable[str]) -> Sequence[db_api.Row]:
+        """Of these instances the mappings of those that have one."""
+        return db_api.instance_mapping_get_by_instance_uuids(self._context, uuids)
 
     def _leave_others(
         self, uuids: Iterable[str], cells: Mapping[str, str | None], known: Collection[str]
@@ -279,3 +335,8 @@ class _Mover:
     def _warn(self, uuids: Sequence[str], why: str) -> None:
         problems = [f'instance {uuid}: {why}' for uuid in uuids]
         batches.warn('the mapping', problems, self.move.left)
+
+
+def _cells(rows: Iterable[db_api.Row]) -> dict[str, str | None]:
+    """The cell of each instance."""
+    return {row['instance_uuid']: row['cell_uuid'] for row in rows}

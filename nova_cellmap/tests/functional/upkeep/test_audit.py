@@ -595,7 +595,7 @@ class Races(_Case):
             nova_cell.add(self.nova2, uuid=uuid)
             self.change(uuid, cell_uuid=self.cell2.uuid)
 
-        with self.while_looking(move, at='instance_mapping_destroy_bulk'):
+        with self.while_looking(move, at='instance_mapping_destroy_seen'):
             self.problems(purge=True)
         self.assertEqual({uuid: self.cell2.uuid}, self.mapped())
         self.assertEqual([], self.problems())
