@@ -2,25 +2,25 @@
 """The audit: what differs between the mapping and the cells, and repairing it."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 import contextlib
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from nova_cellmap import exception
 from nova_cellmap import private_files
-from nova_cellmap import uuids
 from nova_cellmap.cli import audit_report
 from nova_cellmap.cli import base
 from nova_cellmap.cli import cell as cell_commands
+from nova_cellmap.cli import changing
 from nova_cellmap.cli import durations
 from nova_cellmap.cli import leftover_report
 from nova_cellmap.cli import progress
 from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
-    from nova_cellmap.upkeep import limits
+    from nova_cellmap.upkeep.change import Change
+    from nova_cellmap.upkeep.journal import Journal
 
 
 class Audit(base.Lister):
@@ -58,6 +58,8 @@ class Audit(base.Lister):
         'nova-cellmap-manage cell_v2 audit --hosts',
         '# what Nova has left behind in its API database:',
         'nova-cellmap-manage cell_v2 audit --leftovers',
+        '# only write down what it would do, for cell_v2 apply:',
+        'nova-cellmap-manage cell_v2 audit --repair --purge --plan plan.jsonl',
         '# for one user who complains:',
         'nova-cellmap-manage cell_v2 audit --project PROJECT',
         'nova-cellmap-manage cell_v2 audit --repair --instance UUID --instance UUID',
@@ -81,13 +83,7 @@ class Audit(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         cell_commands.add_cell(parser, required=False, verb=' to look at; all by default')
-        parser.add_argument(
-            '--instance',
-            metavar='UUID',
-            action='append',
-            default=[],
-            help='Look at this instance alone; may be repeated.',
-        )
+        changing.add_instances(parser, 'Look at this instance alone')
         parser.add_argument(
             '--project', metavar='ID', help='Look at the instances of this project alone.'
         )
@@ -108,11 +104,17 @@ class Audit(base.Lister):
             'and stuck.',
         )
         parser.add_argument('--purge', action='store_true', help='Remove the orphaned mappings.')
+        changing.add_limit(
+            parser,
+            'Change nothing where more than N mappings, or P%% of all, would be repaired and '
+            'removed',
+        )
+        changing.add_journal(parser)
         parser.add_argument(
-            '--max-changes',
-            metavar='N|P%',
-            help='Change nothing where more than N mappings, or P%% of all, would be repaired and '
-            'removed; 1%% by default, but at least 100.',
+            '--plan',
+            metavar='FILE',
+            help='Write there what --repair and --purge would change, a line a change, for '
+            '`cell_v2 apply`; change nothing. --max-changes is no matter then.',
         )
         parser.add_argument(
             '--max-duration',
@@ -159,10 +161,15 @@ class Audit(base.Lister):
         max_duration = None
         if parsed_args.max_duration is not None:
             max_duration = durations.duration('--max-duration', parsed_args.max_duration)
-        max_changes = _most_changes(parsed_args.max_changes)
-        instances = [_uuid(text) for text in parsed_args.instance]
+        max_changes = changing.most_changes(parsed_args.max_changes)
+        instances = changing.instances(parsed_args.instance)
         _check_what_is_looked_at(parsed_args)
+        is_changing = parsed_args.repair or parsed_args.purge
+        if parsed_args.plan is not None and not is_changing:
+            raise base.CommandError('--plan is of what --repair and --purge change: give one.')
+        self._journal: Journal | None = None
         self._summary_file = _SummaryFile(parsed_args.summary)
+        self._plan = None if parsed_args.plan is None else _PlanFile(parsed_args.plan)
 
         from nova_cellmap.objects import CellMappingList
         from nova_cellmap.upkeep import age
@@ -192,6 +199,8 @@ class Audit(base.Lister):
             )
             report = leftover_report.Report(of_leftovers)
             return self._begun(of_leftovers, report, parsed_args)
+        if is_changing and self._plan is None:
+            self._journal = changing.journal(self.conf, parsed_args.journal)
         run = audit.Audit(
             context,
             cells,
@@ -202,9 +211,11 @@ class Audit(base.Lister):
             sleep=sleep,
             patience=patience,
             project_id=parsed_args.project,
-            instances=list(dict.fromkeys(instances)),
+            instances=instances,
             most_changes=max_changes,
             most_time=max_duration,
+            journal=self._journal,
+            plan=None if self._plan is None else self._plan.add,
         )
         return self._begun(run, audit_report.Report(run), parsed_args)
 
@@ -228,6 +239,9 @@ class Audit(base.Lister):
         finally:
             if self._is_done and not self.app.is_quiet:
                 self._report.show(self.app.stderr)
+            changing.tell_journal(self, self._journal)
+        if self._plan is not None:
+            self.say(f'{self._plan.number:,} changes are planned in {self._plan.path}.')
         if self._run.refused is not None:
             raise self._run.refused
         if self._summary_error:
@@ -241,7 +255,10 @@ class Audit(base.Lister):
 
     def _rows(self, run: audit_report.Run) -> Iterator[tuple[str, ...]]:
         """The problems, as they are found; behind the last one, the summary is written."""
-        with progress.shown('Auditing', self.app.stderr, self.app.is_quiet) as report:
+        with (
+            contextlib.nullcontext() if self._plan is None else self._plan.written(),
+            progress.shown('Auditing', self.app.stderr, self.app.is_quiet) as report,
+        ):
             for problem in run.problems(lambda part: report(part, 1, run.instances)):
                 done = 'removed' if problem.is_removal else 'repaired'
                 detail = f'{problem.detail}; {done}' if problem.repaired else problem.detail
@@ -261,33 +278,19 @@ def _check_what_is_looked_at(parsed_args: argparse.Namespace) -> None:
     if not parsed_args.hosts and not parsed_args.leftovers:
         return
     what, other = ('hosts', 'leftovers') if parsed_args.hosts else ('leftovers', 'cell')
-    for option in ('instance', 'project', 'max_duration', 'repair', 'purge', other):
+    for option in ('instance', 'project', 'max_duration', 'repair', 'purge', 'plan', other):
         if getattr(parsed_args, option):
             raise base.CommandError(f'--{option.replace("_", "-")} is nothing for --{what}.')
 
 
 # By which it may end midway, when some changes are made; the rows may not be printed yet.
-_STOPS = (KeyboardInterrupt, BrokenPipeError, streams.OutputError, exception.DatabaseError)
-
-
-def _most_changes(text: str | None) -> 'limits.MostChanges':
-    from nova_cellmap.upkeep import limits
-
-    if text is None:
-        return limits.DEFAULT
-    found = re.fullmatch('([0-9]{1,18})|([0-9]{1,3}(?:[.][0-9]{1,6})?)%', text)
-    if found is None or float(found[2] or 0) > 100:
-        raise base.CommandError(
-            f'--max-changes must be a number, or a percentage of at most 100%, not {text!r}.'
-        )
-    return limits.MostChanges(int(found[1] or 0), float(found[2] or 0))
-
-
-def _uuid(text: str) -> str:
-    uuid = uuids.canonical(text)
-    if uuid is None:
-        raise base.CommandError(f'--instance must be a uuid, not {text!r}.')
-    return uuid
+_STOPS = (
+    KeyboardInterrupt,
+    BrokenPipeError,
+    streams.OutputError,
+    exception.DatabaseError,
+    exception.JournalUnwritable,
+)
 
 
 def _seconds(option: str, text: str) -> float:
@@ -301,6 +304,27 @@ def _seconds(option: str, text: str) -> float:
     return seconds
 
 
+class _PlanFile:
+    """Where the plan goes; a previous one stays until this one is complete."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.number = 0
+        with _errors_of('--plan', path):
+            private_files.check_place(path)
+
+    @contextlib.contextmanager
+    def written(self) -> Iterator[None]:
+        """Have it written when the block comes to its end."""
+        with _errors_of('--plan', self.path), private_files.replaced(self.path) as self._file:
+            yield
+
+    def add(self, changes: 'Sequence[Change]') -> None:
+        with _errors_of('--plan', self.path):
+            self._file.writelines(change.line for change in changes)
+        self.number += len(changes)
+
+
 class _SummaryFile:
     """Where the summary goes, if anywhere: the file of the run before stays until then."""
 
@@ -308,20 +332,21 @@ class _SummaryFile:
         self._path = path
         # Hours of work must not end without a place for what they found.
         if path is not None:
-            with self._errors():
+            with _errors_of('--summary', path):
                 private_files.check_place(path)
 
     def write(self, summary: dict[str, Any]) -> None:
         if self._path is not None:
-            with self._errors():
+            with _errors_of('--summary', self._path):
                 data = json.dumps(summary, indent=2) + '\n'
                 private_files.replace(self._path, data.encode())
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise base.CommandError(
-                f'--summary {self._path}: no file can be written there: {error.strerror}'
-            ) from None
+
+@contextlib.contextmanager
+def _errors_of(option: str, path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise base.CommandError(
+            f'{option} {path}: no file can be written there: {error.strerror}'
+        ) from None

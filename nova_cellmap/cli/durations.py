@@ -27,3 +27,26 @@ def duration(option: str, text: str) -> datetime.timedelta:
             f'not {text!r}.'
         )
     return time
+
+
+def moment(option: str, text: str) -> datetime.datetime:
+    """The moment that an option gives, as naive UTC: one in ISO 8601, or so long ago.
+
+    :raises: CommandError
+    """
+    if _FORM.fullmatch(text):
+        return _now() - duration(option, text)
+    try:
+        found = datetime.datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            return found
+        return found.astimezone(datetime.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        raise CommandError(
+            f'{option} must be a moment, such as 2026-11-30T22:00 (UTC), or how long ago that is, '
+            f'such as 15m or 12h, not {text!r}.'
+        ) from None
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

@@ -24,6 +24,9 @@ COMMANDS = {
     'cell_v2 stats': 'nova_cellmap.cli.stats:Stats',
     'cell_v2 import_nova': 'nova_cellmap.cli.nova_import:ImportNova',
     'cell_v2 audit': 'nova_cellmap.cli.audit:Audit',
+    'cell_v2 apply': 'nova_cellmap.cli.changes:Apply',
+    'cell_v2 revert': 'nova_cellmap.cli.changes:Revert',
+    'cell_v2 history': 'nova_cellmap.cli.changes:History',
 }
 
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from nova_cellmap import exception
 from nova_cellmap import uuids
 from nova_cellmap.cli import base
+from nova_cellmap.cli import changing
 from nova_cellmap.cli import progress
 from nova_cellmap.text import shown
 
@@ -58,6 +59,7 @@ class ResolveDuplicate(base.ShowOne):
             required=True,
             help='The uuid or the name of the cell whose row is the right one.',
         )
+        changing.add_journal(parser)
         return parser
 
     def take_action(
@@ -68,7 +70,9 @@ class ResolveDuplicate(base.ShowOne):
 
         context = self.context
         cell = registration.get_cell(context, parsed_args.keep)
-        kept = moves.keep(context, parsed_args.uuid, cell)
+        journal = changing.journal(self.conf, parsed_args.journal)
+        kept = moves.keep(context, parsed_args.uuid, cell, journal=journal)
+        changing.tell_journal(self, journal)
         return self.columns, (
             kept.uuid,
             cell.uuid,
@@ -129,6 +133,7 @@ class MoveMappings(base.ShowOne):
             help="Read the other cell's database, and leave the instances of which it has no row, "
             'or a hidden one.',
         )
+        changing.add_journal(parser)
         parser.add_argument(
             '--dry-run', action='store_true', help='Write nothing; count what would be moved.'
         )
@@ -151,6 +156,9 @@ class MoveMappings(base.ShowOne):
         context = self.context
         source = registration.get_cell(context, parsed_args.source)
         target = registration.get_cell(context, parsed_args.target)
+        journal = None
+        if not parsed_args.dry_run:
+            journal = changing.journal(self.conf, parsed_args.journal)
         what = f'Moving {source.name or source.uuid} to {target.name or target.uuid}'
         with progress.shown(what, self.app.stderr, self.app.is_quiet) as report:
 
@@ -165,8 +173,10 @@ class MoveMappings(base.ShowOne):
                 verify=parsed_args.verify,
                 dry_run=parsed_args.dry_run,
                 batch_size=size or moves.BATCH_SIZE,
+                journal=journal,
                 on_batch=on_batch,
             )
+        changing.tell_journal(self, journal)
         self.status = 1 if move.left else 0
         counts = [getattr(move, name) for name in _COUNTS]
         return self.columns, (source.uuid, target.uuid, *counts, parsed_args.dry_run)

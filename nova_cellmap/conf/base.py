@@ -11,7 +11,8 @@ OPTS: list[cfg.Opt] = [
         'state_path',
         default='.',
         help="""The folder where nova_cellmap keeps its files: the SQLite database, unless
-``[api_database] connection`` names another. The working folder by default.""",
+``[api_database] connection`` names another, and the journal of what its commands change in the
+mapping. The working folder by default.""",
     ),
 ]
 

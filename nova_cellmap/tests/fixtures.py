@@ -30,6 +30,7 @@ from nova_cellmap.db import session
 from nova_cellmap.db.schemas import own
 from nova_cellmap.tests import nova_schema
 from nova_cellmap.tests import stock_paths
+from nova_cellmap.upkeep import journal
 
 # The servers' addresses.
 _VARIABLES = {
@@ -129,6 +130,7 @@ class Database(fixtures.Fixture):
         runtime.default().close()
         if self.state_path is not None:
             shutil.rmtree(pathlib.Path(self.state_path, resume_files.FOLDER), ignore_errors=True)
+            pathlib.Path(self.state_path, journal.FILE).unlink(missing_ok=True)
 
     def engine(self) -> sa.Engine:
         """The application's writer engine, after binding the process to the database."""

@@ -118,9 +118,10 @@ class TestCase(CommandTestCase, cells_base.TestCase):
         self.configure()
 
     def configure(self, **groups: Mapping[str, Any]) -> None:
-        path = self.database.state_path
+        # The journal goes there.
+        path = self.database.state_path or self.folder
         ours: dict[str, Mapping[str, Any]] = {
-            'DEFAULT': {} if path is None else {'state_path': path},
+            'DEFAULT': {'state_path': path},
             'api_database': {'connection': self.database.url},
             'cells': {'more_url_parameters': ','.join(test_fixtures.MORE_URL_PARAMETERS)},
         }
