@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mapping instances to another cell: one that is in two, and all of a cell."""
 
+from collections import Counter
+import pathlib
 from typing import Any
 from unittest import mock
 
+import fixtures
 import sqlalchemy as sa
 
 from nova_cellmap import exception
@@ -14,6 +17,10 @@ from nova_cellmap.objects import InstanceMapping
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.upkeep import moves
+from nova_cellmap.upkeep import reverting
+from nova_cellmap.upkeep.change_files import ChangeFiles
+from nova_cellmap.upkeep.change_files import Fate
+from nova_cellmap.upkeep.journal import Journal
 
 
 class _Case(cells_base.TestCase):
@@ -227,6 +234,34 @@ class Moves(_Case):
         self.assertEqual(13, len(self.in_cell(self.other)))
         self.assertEqual(set(), self.in_cell(self.cell))
         self.assertEqual(3, len(self.in_cell(third)))
+
+    def test_what_was_moved_is_in_the_journal(self) -> None:
+        path = pathlib.Path(self.useFixture(fixtures.TempDir()).path, 'journal')
+        uuids = self.fill(20, user_id='u')
+        third = self.make_cell(name='third')
+        before = self.mapped()
+        self.move(journal=Journal(path), dry_run=True)
+        self.assertFalse(path.exists())
+        real = db_api.instance_mapping_move_bulk
+
+        def others_first(context: Any, wanted: Any, **cells: Any) -> int:
+            some = {'from_cell_uuid': self.cell.uuid, 'to_cell_uuid': third.uuid}
+            real(context, sorted(wanted)[:1], **some)
+            return real(context, wanted, **cells)
+
+        with mock.patch.object(db_api, 'instance_mapping_move_bulk', side_effect=others_first):
+            move = self.move(journal=Journal(path))
+        self.assertEqual((17, 3), (move.moved, move.elsewhere))
+        with ChangeFiles([path]) as files:
+            fates = Counter(entry.fate for entry in files.entries())
+        self.assertEqual({Fate.MADE: 17, Fate.NOT_MADE: 3}, fates)
+        reverted = reverting.revert(self.context, path)
+        self.assertEqual((17, 0), (reverted.reverted, reverted.left))
+        theirs = {uuid: cell for uuid, cell in self.mapped().items() if cell == third.uuid}
+        self.assertEqual(3, len(theirs))
+        self.assertEqual({**before, **theirs}, self.mapped())
+        self.assertEqual({('p', 'u')}, {(each[0][:1], each[1]) for each in self.owners().values()})
+        self.assertEqual({*uuids}, self.owners().keys())
 
     def test_one_cell_is_not_two(self) -> None:
         self.assertRaises(
