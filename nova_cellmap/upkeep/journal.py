@@ -43,7 +43,9 @@ def path_of(conf: cfg.ConfigOpts) -> pathlib.Path:
 def files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
     """A journal, and those of what it was before that are there, the oldest first."""
     before = [_previous(path, number) for number in range(_KEPT, 0, -1)]
-    return [*(each for each in before if each.exists()), pathlib.Path(path)]
+    # Path.exists() fails where a name is too long.
+    there = [each for each in before if os.path.exists(each)]  # noqa: PTH110
+    return [*there, pathlib.Path(path)]
 
 
 def _previous(path: str | os.PathLike[str], number: int) -> pathlib.Path:

@@ -140,6 +140,12 @@ class Unwritable(_Case):
         self.assertEqual(before, self.path.read_bytes())
 
 
+class Files(_Case):
+    def test_a_name_that_is_too_long(self) -> None:
+        path = self.folder / ('x' * 300)
+        self.assertEqual([path], journals.files(path))
+
+
 class Rotation(_Case):
     def setUp(self) -> None:
         super().setUp()
