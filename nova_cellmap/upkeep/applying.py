@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Applying a plan: the changes that an audit has planned, as far as they still hold."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import os
@@ -66,17 +67,23 @@ def apply(
         PurgeRefused, before anything is changed; JournalUnwritable
     """
     with ChangeFiles([path]) as plan, Readers(context, cells) as readers:
-        refused = limits.refusal(context, most_changes, plan.number, plan.problems.items())
+        applied = Applied()
+        problems: Counter[str] = Counter()
+        is_purging = False
+        for entry in plan.made():
+            applied.total += 1
+            problems.update(entry.change.problems)
+            is_purging = is_purging or entry.change.after is None
+        refused = limits.refusal(context, most_changes, applied.total, problems.items())
         if refused is not None:
             raise refused
-        if any(entry.change.after is None for entry in plan.made()):
+        if is_purging:
             empty_cells.check(context, readers.all())
-        applied = Applied(total=plan.number)
         applier = _Applier(context, readers, patience, Changer(context, journal))
         for batch in change_files.batches(plan.made(), _SIZE):
             left = applier.make([entry.change for entry in batch])
-            problems = [f'instance {uuid}: {why}' for uuid, why in left.items()]
-            batches.warn('the mapping', problems, applied.left)
+            reasons = [f'instance {uuid}: {why}' for uuid, why in left.items()]
+            batches.warn('the mapping', reasons, applied.left)
             applied.looked_at += len(batch)
             applied.left += len(left)
             applied.made += len(batch) - len(left)

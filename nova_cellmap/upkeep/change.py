@@ -119,18 +119,23 @@ def _values(told: Mapping[str, Any], name: str) -> db_api.Row | None:
     values = told[name]
     if values is None:
         return None
-    _check(isinstance(values, dict), f'{name} is neither a mapping nor null')
-    _check_names(values, VALUES, f'{name} ')
+    if not isinstance(values, dict):
+        raise ValueError(f'{name} is neither a mapping nor null')
+    _check_names(values, VALUES, name)
     for key, value in values.items():
         kind = bool if key == 'queued_for_delete' else str
-        _check(value is None or type(value) is kind, f'{name} has a wrong {key}')
+        if value is not None and type(value) is not kind:
+            raise ValueError(f'{name} has a wrong {key}')
     return {key: values[key] for key in VALUES}
 
 
 def _time(text: Any) -> datetime.datetime:
     try:
         time = datetime.datetime.fromisoformat(text)
-        return time.astimezone(datetime.UTC).replace(tzinfo=None)
+        # Without a zone it is UTC.
+        if time.tzinfo not in (None, datetime.UTC):
+            time = time.astimezone(datetime.UTC)
+        return time.replace(tzinfo=None)
     except (TypeError, ValueError, OverflowError):
         raise ValueError('when is no time') from None
 
@@ -139,7 +144,7 @@ def _outcome(told: Mapping[str, Any]) -> Outcome:
     _check_names(told, ('outcome',))
     outcome = told['outcome']
     _check(isinstance(outcome, dict), 'outcome is none')
-    _check_names(outcome, ('changes', 'not_made'), 'outcome ')
+    _check_names(outcome, ('changes', 'not_made'), 'outcome')
     number, not_made = outcome['changes'], outcome['not_made']
     _check(type(number) is int and number > 0, 'outcome has a wrong number of changes')
     _check(
@@ -150,10 +155,14 @@ def _outcome(told: Mapping[str, Any]) -> Outcome:
 
 
 def _check_names(told: Mapping[str, Any], names: tuple[str, ...], of: str = '') -> None:
+    # A file has many lines.
+    if len(told) == len(names) and all(map(told.__contains__, names)):
+        return
     missing = [name for name in names if name not in told]
     unknown = sorted(told.keys() - {*names})
-    _check(not missing, f'{of}lacks {", ".join(missing)}')
-    _check(not unknown, f'{of}has what is unknown here: {ascii(unknown)[1:-1][:100]}')
+    what = f'{of} ' if of else ''
+    _check(not missing, f'{what}lacks {", ".join(missing)}')
+    _check(not unknown, f'{what}has what is unknown here: {ascii(unknown)[1:-1][:100]}')
 
 
 def _check(is_so: bool, reason: str) -> None:

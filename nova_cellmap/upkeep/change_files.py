@@ -6,7 +6,6 @@ one by one; what is kept of each is its place.
 """
 
 import array
-from collections import Counter
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 import contextlib
@@ -55,8 +54,6 @@ class ChangeFiles:
     :param paths: the files, the oldest first
     :param wanted: which of their changes are looked at; all by default
     :param may_be_torn: whether a kill may have left a part of a line at the end
-    :ivar number: how many there are that were made, or may have been
-    :ivar problems: how many of their problems there are of each kind
     """
 
     def __init__(
@@ -70,8 +67,6 @@ class ChangeFiles:
         self._wanted = wanted
         self._may_be_torn = may_be_torn
         self._files: list[_File] = []
-        self.number = 0
-        self.problems: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         """
@@ -86,10 +81,6 @@ class ChangeFiles:
                 first = sum(map(len, self._files))
                 self._files.append(_File(file, str(path), first, self._may_be_torn))
             self._stack = stack.pop_all()
-        for entry in self.entries():
-            if entry.fate is not Fate.NOT_MADE:
-                self.number += 1
-                self.problems.update(entry.change.problems)
         return self
 
     def __exit__(self, *args: object) -> None:

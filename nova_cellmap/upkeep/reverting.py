@@ -71,22 +71,27 @@ def revert(
         return is_new and (not instances or change.instance_uuid in instances)
 
     with ChangeFiles(journals.files(path), wanted=is_wanted, may_be_torn=True) as record:
-        reverted = Reverted(total=sum(1 for _ in _to_take_back(record)))
+        taken_back = _taken_back(record)
+        reverted = Reverted(total=sum(1 for _ in _to_take_back(record, *taken_back)))
         refused = limits.refusal(
             context, most_changes, reverted.total, [(TAKEN_BACK, reverted.total)]
         )
         if refused is not None:
             raise refused
         reverter = _Reverter(Changer(context, journal), reverted)
-        for batch in change_files.batches(_to_take_back(record), BATCH_SIZE):
+        to_take_back = _to_take_back(record, *taken_back)
+        for batch in change_files.batches(to_take_back, BATCH_SIZE):
             reverter.take_back(batch)
             on_batch(reverted)
     return reverted
 
 
-def _to_take_back(record: ChangeFiles) -> Iterator[Entry]:
-    """The changes, the newest first, without those that were taken back already."""
-    done, unsure = _taken_back(record)
+def _to_take_back(record: ChangeFiles, done: set[int], unsure: set[int]) -> Iterator[Entry]:
+    """The changes, the newest first, without those that were taken back already.
+
+    :param done: the numbers of these
+    :param unsure: and of those that perhaps were
+    """
     for entry in record.made(newest_first=True):
         if entry.number in unsure:
             yield dataclasses.replace(entry, fate=Fate.UNKNOWN)
