@@ -98,8 +98,8 @@ class Revert(base.ShowOne):
     """Take back changes that are in a journal, the newest first.
 
     The mapping becomes again what it was, where nobody has changed it since; the rest is
-    named on standard error, and left. No cell is ever written to. The files that the journal
-    was before it was begun anew are read too. It may be killed and run again at any time.
+    named on standard error, and left. No cell is ever written to. FILE.1 to FILE.9, the
+    journals before it, are read too. It may be killed and run again at any time.
     """
 
     examples = (
@@ -131,7 +131,7 @@ class Revert(base.ShowOne):
         )
         changing.add_instances(parser, 'Only what was done to this instance')
         changing.add_limit(parser, 'Change nothing where more than N, or P%% of all, would be')
-        changing.add_journal(parser, 'Write each change there, which may be the same')
+        changing.add_journal(parser, 'Journal of each change, which may be the same')
         return parser
 
     def take_action(
@@ -194,7 +194,7 @@ class History(base.Lister):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument('uuid', metavar='UUID', help='The uuid of the instance.')
-        changing.add_journal(parser, 'Read this journal, and the files that it was before')
+        changing.add_journal(parser, 'Read this journal, and those before it')
         return parser
 
     def take_action(

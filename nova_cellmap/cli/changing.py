@@ -63,12 +63,12 @@ def instances(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(uuid for uuid in found.values() if uuid is not None))
 
 
-def add_journal(parser: argparse.ArgumentParser, what: str = 'Write each change there') -> None:
+def add_journal(parser: argparse.ArgumentParser, what: str = 'Journal of each change') -> None:
     """The option --journal."""
     parser.add_argument(
         '--journal',
         metavar='FILE',
-        help=f'{what}; by default to nova_cellmap_journal.jsonl under [DEFAULT] state_path.',
+        help=f'{what}; by default nova_cellmap_journal.jsonl under [DEFAULT] state_path.',
     )
 
 
