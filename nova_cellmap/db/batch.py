@@ -295,8 +295,10 @@ def each_locked(
     Of a statement that changes rows, not every database tells which they were.
     """
     for chunk in columns.chunks(uuids):
-        if locked := _lock(context, where, chunk):
-            yield locked
+        # To a database that compares as people do, another spelling may be the same.
+        locked = {*_lock(context, where, chunk)}
+        if found := [uuid for uuid in chunk if uuid in locked]:
+            yield found
 
 
 def locked_chunks(

@@ -104,7 +104,7 @@ def read(line: bytes) -> Change | Outcome:
 def _change(told: Mapping[str, Any]) -> Change:
     _check_names(told, _NAMES)
     uuid, problems, why = told['instance_uuid'], told['problems'], told['why']
-    _check(isinstance(uuid, str) and bool(uuid), 'instance_uuid is no text')
+    _check(isinstance(uuid, str), 'instance_uuid is no text')
     _check(
         isinstance(problems, list) and all(isinstance(each, str) for each in problems),
         'problems is no list of texts',

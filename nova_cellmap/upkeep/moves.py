@@ -66,9 +66,10 @@ def keep(
     if seen is None:
         raise exception.InstanceMappingNotFound(uuid=uuid)
     truth = _truth(cell, uuid)
-    changed = [name for name, value in truth.items() if seen[name] != value]
+    wanted = _change(seen, truth, Kind.DUPLICATE, f'it is kept in {cell.identity}')
+    before, after = wanted.before or {}, wanted.after or {}
+    changed = [name for name in truth if before[name] != after[name]]
     if changed:
-        wanted = _change(seen, truth, Kind.DUPLICATE, f'it is kept in {cell.identity}')
         why_not = Changer(context, journal).make([wanted]).get(uuid)
         if why_not == changing.OTHERS_FIRST:
             now = InstanceMapping.get_by_instance_uuid(context, uuid)

@@ -33,18 +33,19 @@ class Repairs:
 
     def changes(self, cases: Sequence[Case]) -> list[Change]:
         """The changes of those that are to be changed."""
-        return [
-            Change(
-                case.uuid,
-                tuple(problem.kind.value for problem in case.problems),
-                before=None if case.mapping is None else change.values_of(case.mapping),
-                after=self._after(case),
-                when=change.now(),
-                why='; '.join(problem.detail for problem in case.problems),
-            )
-            for case in cases
-            if self.would_change(case)
-        ]
+        found = [self._change(case) for case in cases if self.would_change(case)]
+        # SQLite may have bytes in a column of text, which say the same.
+        return [each for each in found if each.before != each.after]
+
+    def _change(self, case: Case) -> Change:
+        return Change(
+            case.uuid,
+            tuple(problem.kind.value for problem in case.problems),
+            before=None if case.mapping is None else change.values_of(case.mapping),
+            after=self._after(case),
+            when=change.now(),
+            why='; '.join(problem.detail for problem in case.problems),
+        )
 
     def _after(self, case: Case) -> db_api.Row | None:
         if case.has(Kind.ORPHANED):
