@@ -41,11 +41,14 @@ def path_of(conf: cfg.ConfigOpts) -> pathlib.Path:
 
 
 def files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
-    """A journal, and those of what it was before that are there, the oldest first."""
-    before = [_previous(path, number) for number in range(_KEPT, 0, -1)]
+    """A journal and those before it, as far as they are there, the oldest first.
+
+    Where a run was killed before it had begun another one, there are only those before it.
+    """
+    all_ = [_previous(path, number) for number in range(_KEPT, -1, -1)]
     # Path.exists() fails where a name is too long.
-    there = [each for each in before if os.path.exists(each)]  # noqa: PTH110
-    return [*there, pathlib.Path(path)]
+    there = [each for each in all_ if os.path.exists(each)]  # noqa: PTH110
+    return there or [pathlib.Path(path)]
 
 
 def _previous(path: str | os.PathLike[str], number: int) -> pathlib.Path:
@@ -107,13 +110,13 @@ class Journal:
                     # Another run has begun another one meanwhile.
                     continue
                 self._check_is_journal(file)
+                _cut_torn(file)
                 if not self._is_begun and os.fstat(file.fileno()).st_size > _MOST_BYTES:
                     self._rotate()
                     continue
                 if not self._is_begun:
                     private_files.sync_folder(self.path.parent)
                     self._is_begun = True
-                _cut_torn(file)
                 stack.pop_all()
                 return file
 

@@ -145,6 +145,12 @@ class Files(_Case):
         path = self.folder / ('x' * 300)
         self.assertEqual([path], journals.files(path))
 
+    def test_a_run_that_was_killed_before_it_had_begun_another(self) -> None:
+        self.record('a')
+        before = self.path.rename(f'{self.path}.1')
+        self.assertEqual([before], journals.files(self.path))
+        self.assertEqual([('a', Fate.MADE)], self.found())
+
 
 class Rotation(_Case):
     def setUp(self) -> None:
@@ -161,6 +167,18 @@ class Rotation(_Case):
             self.assertLess(each.stat().st_size, 1500)
         uuids = [uuid for uuid, _ in self.found()]
         self.assertEqual([f'{number:03}' for number in range(60)][-len(uuids) :], uuids)
+
+    def test_a_part_of_a_line_does_not_stay_in_one_before(self) -> None:
+        self.record('a')
+        with self.path.open('ab') as file:
+            file.write(make_change('b', why='x' * 2000).line[:-1])
+            file.write(b'\n' + make_change('c').line[:-1])
+        self.record('d')
+        self.assertEqual(2, len(journals.files(self.path)))
+        for path in journals.files(self.path):
+            with ChangeFiles([path]) as files:
+                self.assertTrue(list(files.entries()))
+        self.assertEqual(['a', 'b', 'd'], [uuid for uuid, _ in self.found()])
 
     def test_what_one_run_writes_stays_together(self) -> None:
         self.record('before')
