@@ -33,6 +33,8 @@ class Apply(base.ShowOne):
         '# only some of them:',
         'grep \'"wrong_cell"\' plan.jsonl > part.jsonl',
         'nova-cellmap-manage cell_v2 apply part.jsonl --max-changes 5%',
+        '# what the journals tell of, where the mapping was restored from a backup:',
+        'nova-cellmap-manage cell_v2 apply nova_cellmap_journal.jsonl',
     )
     exit_statuses = {
         0: 'all are made',
@@ -50,8 +52,13 @@ class Apply(base.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('file', metavar='FILE', help='The plan.')
-        changing.add_limit(parser, 'Change nothing where the plan has more than N, or P%% of all')
+        parser.add_argument(
+            'files',
+            metavar='FILE',
+            nargs='+',
+            help='A plan. It may be a journal: of several, the oldest first.',
+        )
+        changing.add_limit(parser, 'Change nothing where there are more than N, or P%% of all')
         changing.add_journal(parser)
         parser.add_argument(
             '--min-age',
@@ -82,7 +89,7 @@ class Apply(base.ShowOne):
             applied = applying.apply(
                 context,
                 CellMappingList.get_all(context),
-                parsed_args.file,
+                parsed_args.files,
                 journal=journal,
                 patience=age.Patience(min_age),
                 most_changes=max_changes,
@@ -143,9 +150,13 @@ class Revert(base.ShowOne):
         if parsed_args.since is not None:
             since = durations.moment('--since', parsed_args.since)
 
+        from nova_cellmap.upkeep import change_files
+        from nova_cellmap.upkeep import journal as journals
         from nova_cellmap.upkeep import reverting
 
         context = self.context
+        # Before one is made there, where the two are the same.
+        change_files.check_there(journals.files(parsed_args.file))
         journal = changing.journal(self.conf, parsed_args.journal)
         with progress.shown('Taking back', self.app.stderr, self.app.is_quiet) as report:
 

@@ -29,7 +29,7 @@ _SIZE = 500
 
 @dataclasses.dataclass
 class Applied:
-    """What became of a plan.
+    """What became of plans.
 
     ``looked_at`` of ``total`` changes it has come to. ``made`` are made; ``left`` are those that
     do not hold any more. ``errors`` are why cells could not be read, by their uuids.
@@ -45,28 +45,28 @@ class Applied:
 def apply(
     context: RequestContext,
     cells: Iterable[CellMapping],
-    path: str | os.PathLike[str],
+    paths: Iterable[str | os.PathLike[str]],
     *,
     journal: Journal | None = None,
     patience: Patience | None = None,
     most_changes: MostChanges | None = None,
     on_batch: Callable[[Applied], None] = lambda applied: None,
 ) -> Applied:
-    """Make the changes of a plan that an audit would make today just so.
+    """Make the changes of plans that an audit would make today just so.
 
     Each instance is looked at again, in the mapping and in the cells. What is left is logged. A
     run that was stopped or killed is begun again: what it has made holds no more, and is left.
 
     :param cells: all cells of the cloud
-    :param path: the plan, or a journal
+    :param paths: the plans; or journals, the oldest first
     :param journal: where each change is written down before it is made; None: nowhere
     :param patience: how long is waited for Nova
-    :param most_changes: make nothing of a plan that has more changes; None: any number
+    :param most_changes: make nothing where there are more changes; None: any number
     :param on_batch: called after each batch
     :raises: ChangeFileNotFound, ChangeFileUnreadable, InvalidChangeFile, ChangesRefused,
         PurgeRefused, before anything is changed; JournalUnwritable
     """
-    with ChangeFiles([path]) as plan, Readers(context, cells) as readers:
+    with ChangeFiles(paths) as plan, Readers(context, cells) as readers:
         applied = Applied()
         problems: Counter[str] = Counter()
         is_purging = False

@@ -100,6 +100,16 @@ class ChangeFiles:
                 yield entry
 
 
+def check_there(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Find out whether files of changes can be opened.
+
+    :raises: ChangeFileNotFound, ChangeFileUnreadable
+    """
+    for path in paths:
+        with _errors_of(path), pathlib.Path(path).open('rb'):
+            pass
+
+
 def batches(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
     """The changes in parts, in none of which an instance is twice."""
     batch: dict[str, Entry] = {}

@@ -3,9 +3,7 @@
 
 import json
 import pathlib
-import signal
 import stat
-import time
 from typing import Any
 
 from nova_cellmap import nova_cell
@@ -189,6 +187,11 @@ class RefusedSqlite(_Case):
             path = str(self.folder / 'nosuch')
             self.assertIn(path, self.assert_fails(66, 'cell_v2', word, path))
 
+    def test_66_where_the_journal_that_is_read_would_be_the_one_that_is_made(self) -> None:
+        said = self.assert_fails(66, 'cell_v2', 'revert', str(self.journal))
+        self.assertIn(str(self.journal), said)
+        self.assertFalse(self.journal.exists())
+
     def test_69_where_the_journal_cannot_be_written(self) -> None:
         uuid = nova_cell.add(self.nova2)
         self.make_mapping(instance_uuid=uuid, cell_uuid=self.cell.uuid)
@@ -212,31 +215,3 @@ class RefusedSqlite(_Case):
         argv = '--repair', '--plan', str(self.plan), '--cell', 'nosuch'
         self.assert_ends(66, self.audit(*argv))
         self.assertEqual('previous', self.plan.read_text())
-
-
-@functional_base.on_each_database
-class Killed(_Case):
-    def test_killed_at_any_moment_and_taken_back(self) -> None:
-        nova_cell.fill(self.nova, 2500)
-        orphans = {self.make_mapping(cell_uuid=self.cell.uuid).instance_uuid for _ in range(5)}
-        before = self.mapped()
-        self.make_plan()
-        argv = 'cell_v2', 'apply', str(self.plan), *_NOTHING_OLD, '--max-changes', '3000'
-        for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
-            count = len(self.mapped())
-            run = self.start(*argv)
-            end = time.monotonic() + 60
-            while len(self.mapped()) == count and run.poll() is None and time.monotonic() < end:
-                time.sleep(0.002)
-            run.send_signal(signum)
-            self.wait(run)
-        self.call(*argv)
-        self.assertEqual(2500, len(self.mapped()))
-        # What others do meanwhile stays.
-        theirs = sorted(self.mapped())[:7]
-        where = self.mapping_table.c.instance_uuid.in_(theirs)
-        self.execute(self.mapping_table.update().where(where).values(project_id='others'))
-        reverted = self.revert(1, '--max-changes', '6000')
-        self.assertEqual(7, reverted['left'])
-        self.assertEqual({*before, *theirs}, self.mapped().keys())
-        self.assertLessEqual(orphans, self.mapped().keys())

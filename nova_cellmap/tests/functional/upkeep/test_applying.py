@@ -18,6 +18,7 @@ from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.upkeep import changing_base
 from nova_cellmap.upkeep import applying
 from nova_cellmap.upkeep import empty_cells
+from nova_cellmap.upkeep import journal as journals
 from nova_cellmap.upkeep import reverting
 from nova_cellmap.upkeep.age import Patience
 from nova_cellmap.upkeep.applying import Applied
@@ -46,7 +47,7 @@ class _Case(changing_base.TestCase):
     def apply(self, **options: Any) -> Applied:
         cells = CellMappingList.get_all(self.context)
         options = {'journal': Journal(self.path), **options}
-        return applying.apply(self.context, cells, self.file, **options)
+        return applying.apply(self.context, cells, [self.file], **options)
 
     def left(self) -> list[str]:
         """What an audit finds."""
@@ -174,6 +175,34 @@ class Apply(_Case):
         self.file.write_bytes(self.path.read_bytes())
         self.apply()
         self.assertEqual(now, self.now())
+
+    def test_the_journals_before_it_too(self) -> None:
+        self.patch(journals, '_MOST_BYTES', 100)
+        [first, second] = self.add(2, project_id='theirs')
+        before = self.now()
+        for uuid in (first, second):
+            self.audit(repair=True, instances=[uuid], journal=Journal(self.path))
+        now = self.now()
+        files = journals.files(self.path)
+        self.assertEqual(2, len(files))
+        cells = CellMappingList.get_all(self.context)
+        for _ in range(2):
+            reverting.revert(self.context, self.path)
+            self.assertEqual(before, self.now())
+            self.assertEqual(2, applying.apply(self.context, cells, files).made)
+            self.assertEqual(now, self.now())
+
+
+class BytesSqlite(_Case):
+    def test_what_says_the_same_is_no_change(self) -> None:
+        """A line of it nobody could read, nor the journal."""
+        [uuid] = self.add(1, project_id='project', user_id='user')
+        table = self.mapping_table
+        as_bytes = sa.cast(table.c.project_id, sa.LargeBinary)
+        self.execute(table.update().values(project_id=sa.type_coerce(as_bytes, sa.String)))
+        self.assertEqual([], self.plan())
+        self.audit(repair=True, journal=self.journal)
+        self.assertEqual([], self.entries())
 
 
 @base.on_both_schemas
