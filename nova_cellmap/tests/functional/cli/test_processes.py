@@ -2,19 +2,14 @@
 """map_instances and import_nova in processes: several at once, and killed at any moment."""
 
 from collections.abc import Callable
-import multiprocessing
 from multiprocessing import context
-import os
-import pathlib
 import random
-import sys
 import time
 from typing import Any
 
 import sqlalchemy as sa
 
 from nova_cellmap import nova_cell
-from nova_cellmap.cli import manage
 from nova_cellmap.db import api
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.db.schemas import own
@@ -24,32 +19,10 @@ from nova_cellmap.tests import nova_api
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
+from nova_cellmap.tests.functional.cli import processes
 
 _COUNT = 500
 _KILLS = 5
-
-# Processes that share nothing with this one, and do not import everything again each time.
-_processes = multiprocessing.get_context('forkserver')
-_processes.set_forkserver_preload(
-    [
-        'nova_cellmap.upkeep.mapping',
-        'nova_cellmap.upkeep.nova_import',
-        'nova_cellmap.upkeep.registration',
-        'nova_cellmap.cli.instance',
-        'nova_cellmap.cli.nova_import',
-        'psycopg2',
-        'pymysql',
-        __name__,
-    ]
-)
-
-
-def _manage(argv: list[str], output: pathlib.Path) -> None:
-    """The program, in a process of its own."""
-    with output.open('w') as file:
-        for stream in (1, 2):
-            os.dup2(file.fileno(), stream)
-    sys.exit(manage.main(argv))
 
 
 class _Case(base.TestCase):
@@ -60,8 +33,7 @@ class _Case(base.TestCase):
     def run_aside(self, *command: str) -> context.ForkServerProcess:
         """Start a command, in batches of one row."""
         argv = ['--config-file', str(self.config_file), 'cell_v2', *command, '--batch-size', '1']
-        process = _processes.Process(target=_manage, args=(argv, self.output))
-        process.start()
+        process = processes.start(argv, self.output)
         self.addCleanup(process.join)
         self.addCleanup(process.kill)
         return process

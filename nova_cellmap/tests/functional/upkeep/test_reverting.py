@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Taking changes back: what nobody has changed since becomes what it was, and nothing else."""
 
+from collections.abc import Callable
 import contextlib
 import datetime
-from typing import Any
+import os
+import signal
+from typing import Any, NoReturn
 from unittest import mock
 
 import hypothesis
 from hypothesis import strategies as st
+import sqlalchemy as sa
 
 from nova_cellmap import exception
 from nova_cellmap.db import api as db_api
+from nova_cellmap.db import engine
 from nova_cellmap.tests.functional import base
 from nova_cellmap.tests.functional.upkeep import changing_base
 from nova_cellmap.tests.functional.upkeep.changing_base import Killed
@@ -18,6 +23,7 @@ from nova_cellmap.tests.functional.upkeep.changing_base import make_change
 from nova_cellmap.upkeep import change
 from nova_cellmap.upkeep import journal as journals
 from nova_cellmap.upkeep import reverting
+from nova_cellmap.upkeep.change_files import Fate
 from nova_cellmap.upkeep.changing import Changer
 from nova_cellmap.upkeep.journal import Journal
 from nova_cellmap.upkeep.limits import MostChanges
@@ -28,6 +34,8 @@ _WRITES = (
     'instance_mapping_update_bulk',
     'instance_mapping_destroy_seen',
 )
+# Where a run may end: behind the lines of the journal, and before the outcome.
+_POINTS = ('before the transaction', 'after the commit')
 
 
 class _Case(changing_base.TestCase):
@@ -136,11 +144,21 @@ class Revert(_Case):
         self.assertRaises(exception.ChangeFileNotFound, call, self.context, self.path)
 
 
+def _end(*args: Any) -> NoReturn:
+    raise Killed
+
+
+def _kill(*args: Any) -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise Killed
+
+
 class _Killing:
     """Ends a process at a point of its work, while the block lasts."""
 
-    def __init__(self, point: str) -> None:
+    def __init__(self, point: str, end: Callable[..., NoReturn] = _end) -> None:
         self._point = point
+        self._end = end
 
     def __enter__(self) -> None:
         self._patches = [mock.patch.object(db_api, name, self._ending(name)) for name in _WRITES]
@@ -155,19 +173,59 @@ class _Killing:
         real = getattr(db_api, name)
 
         def write(*args: Any, **kwargs: Any) -> Any:
+            if self._point == 'before the transaction':
+                self._end()
             if self._point == 'after the commit':
                 real(*args, **kwargs)
-            raise Killed
+                self._end()
+            writer = engine.of().writer
+            sa.event.listen(writer, 'commit', self._end)
+            try:
+                real(*args, **kwargs)
+            finally:
+                sa.event.remove(writer, 'commit', self._end)
 
         return write
 
 
 @base.on_both_schemas
 class Kills(_Case):
-    points = ('before the commit', 'after the commit')
+    def test_no_change_of_a_process_that_was_killed_is_unrecorded(self) -> None:
+        there = self.values(cell_uuid=self.other.uuid)
+        for point in (*_POINTS, 'before the commit'):
+            uuids = self.map(), self.map(), base.new_uuid()
+            before = self.now()
+            changes = [
+                make_change(uuids[0], self.values(), there),
+                make_change(uuids[1], self.values(), None),
+                make_change(uuids[2], None, there),
+            ]
+            for one in changes:
+                self.make_and_be_killed(one, point)
+            self.assertEqual(
+                [(one, Fate.UNKNOWN) for one in changes],
+                [(entry.change, entry.fate) for entry in self.entries()],
+            )
+            after = {**before, uuids[0]: there, uuids[2]: there}
+            del after[uuids[1]]
+            is_made = point == 'after the commit'
+            self.assertEqual(after if is_made else before, self.now())
+            reverted = self.revert()
+            self.assertEqual(0, reverted.left)
+            self.assertEqual(3, reverted.reverted if is_made else reverted.unmade)
+            self.assertEqual(before, self.now())
+            self.path.unlink()
+
+    def make_and_be_killed(self, one: change.Change, point: str) -> None:
+        child = os.fork()
+        if not child:
+            with contextlib.suppress(BaseException), _Killing(point, _kill):
+                self.make(one)
+            os._exit(1)
+        self.assertEqual((child, signal.SIGKILL), os.waitpid(child, 0))
 
     def test_a_change_that_was_cut_off(self) -> None:
-        for point in self.points:
+        for point in _POINTS:
             uuid = self.map()
             before = self.now()
             after = self.values(cell_uuid=self.other.uuid)
@@ -180,7 +238,7 @@ class Kills(_Case):
             self.assertEqual(before, self.now())
 
     def test_one_before_another_that_was_cut_off(self) -> None:
-        for point in self.points:
+        for point in _POINTS:
             uuid = self.map()
             before = self.now()
             after = self.values(cell_uuid=self.other.uuid)
@@ -196,7 +254,7 @@ class Kills(_Case):
         before = self.now()
         changes = [make_change(uuid, self.values(), None) for uuid in uuids]
         self.make(*changes)
-        for point in self.points * 2:
+        for point in _POINTS * 2:
             with _Killing(point):
                 self.assertRaises(Killed, self.revert)
         self.assertEqual(0, self.revert().left)
@@ -206,7 +264,7 @@ class Kills(_Case):
         uuid = self.map()
         before = self.now()
         after = self.values(project_id='new')
-        for point in self.points:
+        for point in _POINTS:
             self.make(make_change(uuid, self.values(), after))
             self.make(make_change(uuid, after, None))
             with _Killing(point):
@@ -218,8 +276,8 @@ class Kills(_Case):
 
 # What happens to one of a few instances.
 _WHAT = (
-    *('ours', 'ours', 'theirs', 'before the commit', 'after the commit'),
-    *('back', 'back before the commit', 'back after the commit'),
+    *('ours', 'ours', 'theirs', *_POINTS, 'back'),
+    *(f'back {point}' for point in _POINTS),
 )
 _EVENTS = st.lists(
     st.tuples(
