@@ -14,14 +14,15 @@ import stat
 import tempfile
 from typing import BinaryIO
 
-_MODE = 0o600
+MODE = 0o600
 
 
-def replace(path: str | os.PathLike[str], data: bytes) -> None:
+def replace(path: str | os.PathLike[str], data: bytes, mode: int = MODE) -> None:
     """Write a file as a whole: it has the previous content until it has the new one.
 
     A symbolic link is replaced, and not followed.
 
+    :param mode: of a file that others are to read
     :raises: ``OSError``
     """
     with replaced(path) as file:
@@ -38,6 +39,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, 'wb') as file:
             yield file
             file.flush()
+            os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         pathlib.Path(name).replace(target)
     except BaseException:
@@ -93,7 +95,7 @@ def make(path: str | os.PathLike[str]) -> None:
     :raises: ``OSError``
     """
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE))
 
 
 def check_log(path: str) -> None:

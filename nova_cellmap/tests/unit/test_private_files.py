@@ -36,6 +36,12 @@ class Replace(_Case):
             self.assert_private()
         self.assertEqual({self.path, self.victim}, set(self.folder.iterdir()))
 
+    def test_one_that_others_are_to_read(self) -> None:
+        os.umask(0o077)
+        for mode in (0o644, 0o600):
+            private_files.replace(self.path, b'x', mode)
+            self.assertEqual(mode, stat.S_IMODE(self.path.stat().st_mode))
+
     def test_a_link_is_replaced_and_not_followed(self) -> None:
         for target in (self.victim, self.folder / 'nosuch'):
             self.path.symlink_to(target)
