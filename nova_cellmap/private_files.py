@@ -25,12 +25,12 @@ def replace(path: str | os.PathLike[str], data: bytes, mode: int = MODE) -> None
     :param mode: of a file that others are to read
     :raises: ``OSError``
     """
-    with replaced(path) as file:
+    with replaced(path, mode) as file:
         file.write(data)
 
 
 @contextlib.contextmanager
-def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replaced(path: str | os.PathLike[str], mode: int = MODE) -> Iterator[BinaryIO]:
     """The same for what is written in parts: it is there where the block comes to its end."""
     target = pathlib.Path(path)
     # It is made with O_EXCL and 0600.
@@ -54,7 +54,7 @@ def open_to_append(path: str | os.PathLike[str]) -> BinaryIO:
     :raises: ``OSError``, also where it is a symbolic link, a pipe or a device
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(path, flags, _MODE)
+    descriptor = os.open(path, flags, MODE)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, 'it is no regular file', str(path))

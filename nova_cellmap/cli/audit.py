@@ -2,7 +2,7 @@
 """The audit: what differs between the mapping and the cells, and repairing it."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
 import json
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from nova_cellmap.cli import progress
 from nova_cellmap.cli import streams
 
 if TYPE_CHECKING:
+    from nova_cellmap.upkeep.cell_report import CellReport
     from nova_cellmap.upkeep.change import Change
     from nova_cellmap.upkeep.journal import Journal
 
@@ -53,7 +54,8 @@ class Audit(base.Lister):
         'nova-cellmap-manage cell_v2 audit --repair --max-changes 5%',
         '# every night, gently, a part of a large cloud, with a record of how it went:',
         'nova-cellmap-manage cell_v2 audit --repair --batch-size 500 --sleep 0.1 \\',
-        '    --max-duration 2h -f csv --summary /var/lib/nova-cellmap/audit.json',
+        '    --max-duration 2h -f csv --summary /var/lib/nova-cellmap/audit.json \\',
+        '    --textfile /var/lib/prometheus/node-exporter/nova-cellmap.prom',
         '# after hosts were added, removed or moved:',
         'nova-cellmap-manage cell_v2 audit --hosts',
         '# what Nova has left behind in its API database:',
@@ -71,7 +73,7 @@ class Audit(base.Lister):
         3: 'nothing was changed: more than --max-changes would have been; or a cell is empty and '
         'many mappings name it, and --purge was refused',
         base.Status.NO_INPUT: 'there is no such cell, or nobody knows such an instance',
-        base.Status.USAGE: 'a number, a time or a uuid is none, or the summary has no place',
+        base.Status.USAGE: 'a number, a time or a uuid is none, or a file has no place',
     }
     statuses = {exception.PurgeRefused: 3, exception.ChangesRefused: 3}
     tells_database = True
@@ -149,6 +151,12 @@ class Audit(base.Lister):
         parser.add_argument(
             '--summary', metavar='FILE', help='Write the summary there as well, as JSON.'
         )
+        parser.add_argument(
+            '--textfile',
+            metavar='FILE',
+            help="Write it there for Prometheus' node exporter, whose folder it is in; the name "
+            'ends in .prom.',
+        )
         return parser
 
     def take_action(
@@ -168,8 +176,10 @@ class Audit(base.Lister):
         if parsed_args.plan is not None and not is_changing:
             raise base.CommandError('--plan is of what --repair and --purge change: give one.')
         self._journal: Journal | None = None
-        self._summary_file = _SummaryFile(parsed_args.summary)
+        self._summary_file = _File('--summary', parsed_args.summary)
+        self._text_file = _text_file(parsed_args.textfile)
         self._plan = None if parsed_args.plan is None else _PlanFile(parsed_args.plan)
+        self._reports: Mapping[str, CellReport] = {}
 
         from nova_cellmap.objects import CellMappingList
         from nova_cellmap.upkeep import age
@@ -217,6 +227,7 @@ class Audit(base.Lister):
             journal=self._journal,
             plan=None if self._plan is None else self._plan.add,
         )
+        self._reports = run.reports
         return self._begun(run, audit_report.Report(run), parsed_args)
 
     def _begun(
@@ -226,7 +237,7 @@ class Audit(base.Lister):
         parsed_args: argparse.Namespace,
     ) -> tuple[tuple[str, ...], Iterable[Any]]:
         self._run, self._report, self._is_done = run, report, False
-        self._summary_error: base.CommandError | None = None
+        self._file_error: base.CommandError | None = None
         return self.columns_of(parsed_args), self._rows(run)
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Any, data: Any) -> int:
@@ -244,8 +255,8 @@ class Audit(base.Lister):
             self.say(f'{self._plan.number:,} changes are planned in {self._plan.path}.')
         if self._run.refused is not None:
             raise self._run.refused
-        if self._summary_error:
-            raise self._summary_error
+        if self._file_error:
+            raise self._file_error
         if self._run.unknown and self.status == 0:
             raise base.CommandError(
                 f'Neither the mapping nor a cell has {", ".join(self._run.unknown)}.',
@@ -267,10 +278,20 @@ class Audit(base.Lister):
         summary = self._report.summary()
         self.status, self._is_done = summary['status'], True
         try:
-            self._summary_file.write(summary)
+            self._write(summary)
         except base.CommandError as error:
             # The rows are printed all the same.
-            self._summary_error = error
+            self._file_error = error
+
+    def _write(self, summary: dict[str, Any]) -> None:
+        if self._summary_file.path is not None:
+            self._summary_file.write(f'{json.dumps(summary, indent=2)}\n'.encode())
+        if self._text_file.path is not None:
+            from nova_cellmap.cli import audit_metrics
+
+            last_success = audit_metrics.last_success(self._text_file.path)
+            text = audit_metrics.exposition(summary, self._reports, last_success)
+            self._text_file.write(text, audit_metrics.MODE)
 
 
 def _check_what_is_looked_at(parsed_args: argparse.Namespace) -> None:
@@ -278,7 +299,8 @@ def _check_what_is_looked_at(parsed_args: argparse.Namespace) -> None:
     if not parsed_args.hosts and not parsed_args.leftovers:
         return
     what, other = ('hosts', 'leftovers') if parsed_args.hosts else ('leftovers', 'cell')
-    for option in ('instance', 'project', 'max_duration', 'repair', 'purge', 'plan', other):
+    nothing_for = ('instance', 'project', 'max_duration', 'repair', 'purge', 'plan', 'textfile')
+    for option in (*nothing_for, other):
         if getattr(parsed_args, option):
             raise base.CommandError(f'--{option.replace("_", "-")} is nothing for --{what}.')
 
@@ -325,21 +347,32 @@ class _PlanFile:
         self.number += len(changes)
 
 
-class _SummaryFile:
-    """Where the summary goes, if anywhere: the file of the run before stays until then."""
+def _text_file(path: str | None) -> '_File':
+    if path is not None and not path.endswith('.prom'):
+        raise base.CommandError(
+            f'--textfile {path}: the node exporter reads only files whose names end in .prom.'
+        )
+    return _File('--textfile', path)
 
-    def __init__(self, path: str | None) -> None:
-        self._path = path
+
+class _File:
+    """What is written at the end, if at all: the file of the run before stays until then.
+
+    :param path: None: it is not written
+    """
+
+    def __init__(self, option: str, path: str | None) -> None:
+        self._option = option
+        self.path = path
         # Hours of work must not end without a place for what they found.
         if path is not None:
-            with _errors_of('--summary', path):
+            with _errors_of(option, path):
                 private_files.check_place(path)
 
-    def write(self, summary: dict[str, Any]) -> None:
-        if self._path is not None:
-            with _errors_of('--summary', self._path):
-                data = json.dumps(summary, indent=2) + '\n'
-                private_files.replace(self._path, data.encode())
+    def write(self, data: bytes, mode: int = private_files.MODE) -> None:
+        assert self.path is not None
+        with _errors_of(self._option, self.path):
+            private_files.replace(self.path, data, mode)
 
 
 @contextlib.contextmanager

@@ -5,14 +5,18 @@ import csv
 import datetime
 import io
 import json
+import pathlib
 import signal
+import stat
 import time
 from typing import Any
 
+from prometheus_client import parser
 import sqlalchemy as sa
 
 from nova_cellmap import nova_cell
 from nova_cellmap.objects import InstanceMapping
+from nova_cellmap.tests import promtool
 from nova_cellmap.tests.functional import base as functional_base
 from nova_cellmap.tests.functional.cells import base as cells_base
 from nova_cellmap.tests.functional.cli import base
@@ -298,6 +302,62 @@ class OutputSqlite(_Case):
         self.assert_succeeds(*self.command, '--summary', str(path))
         self.assertEqual(0, json.loads(path.read_text())['status'])
         self.assertEqual([path], list(self.folder.glob('summary*')))
+
+    def textfile(self, path: pathlib.Path) -> dict[tuple[str, ...], float]:
+        """The values, by name and labels without their names."""
+        return {
+            (sample.name.removeprefix('nova_cellmap_audit_'), *sorted(sample.labels.values())): (
+                sample.value
+            )
+            for family in parser.text_string_to_metric_families(path.read_text())
+            for sample in family.samples
+        }
+
+    def test_the_text_file(self) -> None:
+        self.break_all()
+        path = self.folder / 'audit.prom'
+        begun = time.time()
+        self.assert_ends(1, self.call(*self.command, '--repair', '--textfile', str(path)))
+        # Whoever reads it is another user.
+        self.assertEqual(0o644, stat.S_IMODE(path.stat().st_mode))
+        self.assertEqual('', promtool.check_metrics(path.read_bytes()))
+        values = self.textfile(path)
+        cell = (str(self.cell.name), self.cell.uuid)
+        for kind in _PROBLEMS:
+            of_cells = [
+                (
+                    values['problems_found', *sorted((*each, kind))],
+                    values['problems_left', *sorted((*each, kind))],
+                )
+                for each in (cell, (str(self.cell2.name), self.cell2.uuid))
+            ]
+            found, left = map(sum, zip(*of_cells, strict=True))
+            self.assertEqual((1, kind in ('orphaned', *_NEVER)), (found, left), kind)
+        self.assertEqual(1, values['cell_up', *sorted(cell)])
+        self.assertEqual((1, 1), (values['exit_status',], values['complete',]))
+        self.assertLess(begun - 1, values['last_success_timestamp_seconds',])
+
+    def test_the_text_file_keeps_the_last_success(self) -> None:
+        path = self.folder / 'audit.prom'
+        self.add()
+        self.assert_succeeds(*self.command, '--textfile', str(path))
+        success = self.textfile(path)['last_success_timestamp_seconds',]
+        self.cell2.database_connection = 'mysql+pymysql://u:x@127.0.0.1:1/nova'
+        self.cell2.save()
+        self.assert_ends(2, self.call(*self.command, '--textfile', str(path)))
+        values = self.textfile(path)
+        self.assertEqual(success, values['last_success_timestamp_seconds',])
+        self.assertLess(success, values['last_run_timestamp_seconds',])
+        self.assertEqual(0, values['cell_up', *sorted(('cell2', self.cell2.uuid))])
+
+    def test_64_where_the_text_file_has_no_place_or_no_reader(self) -> None:
+        for path, said in (
+            (self.folder / 'no' / 'x.prom', 'written'),
+            (self.folder / 'x', '.prom'),
+        ):
+            err = self.assert_fails(64, *self.command, '--textfile', str(path))
+            self.assertIn(f'--textfile {path}', err)
+            self.assertIn(said, err)
 
     def test_a_log_has_whole_lines(self) -> None:
         self.make_cell(name='lost', database_connection=f'sqlite:///{self.folder}/{"x" * 99}.db')
