@@ -13,7 +13,7 @@ NAMESPACE = 'nova_cellmap'
 # Of the conductor's own methods; the objects have versions of their own.
 VERSION = '1.0'
 
-# Queues are named 'topic.host', in at most 255 bytes; '*' and '#' there mean any name.
+# Queues are named 'topic.host:worker', in at most 255 bytes; '*' and '#' there mean any name.
 _NAME = re.compile(r'[A-Za-z0-9_.:-]{1,100}')
 
 # The modules whose exceptions cross as themselves.
@@ -28,8 +28,15 @@ def transport(conf: cfg.ConfigOpts) -> oslo_messaging.Transport:
     return rpc.transport(conf, exceptions=_EXCEPTIONS)
 
 
-def target(conf: cfg.ConfigOpts, server: str | None = None) -> oslo_messaging.Target:
-    """Whom a client calls, or what a *server* of that name listens to.
+def worker_name(host: str, worker: int) -> str:
+    """The name on the message queue of a worker of the conductor of that name."""
+    return f'{host}:{worker}'
+
+
+def target(
+    conf: cfg.ConfigOpts, server: str | None = None, worker: int | None = None
+) -> oslo_messaging.Target:
+    """Whom a client calls, or what a *server* of that name, or a worker of it, listens to.
 
     :raises: InvalidOption where the names are none of queues
     """
@@ -45,5 +52,5 @@ def target(conf: cfg.ConfigOpts, server: str | None = None) -> oslo_messaging.Ta
         topic=conf.conductor.topic,
         namespace=None if server else NAMESPACE,
         version=None if server else VERSION,
-        server=server,
+        server=server if server is None or worker is None else worker_name(server, worker),
     )

@@ -2,7 +2,9 @@
 """The processes of the conductor."""
 
 import gc
+import os
 import threading
+import time
 from typing import Any
 
 import cotyledon
@@ -19,7 +21,13 @@ from nova_cellmap.conductor import dispatcher
 from nova_cellmap.conductor import logs
 from nova_cellmap.conductor import manager
 from nova_cellmap.conductor import message
+from nova_cellmap.conductor import ping
 from nova_cellmap.conductor import rpc
+from nova_cellmap.conductor import systemd
+from nova_cellmap.conductor.board import BEAT
+from nova_cellmap.conductor.board import Board
+from nova_cellmap.conductor.board import State
+from nova_cellmap.conductor.board import Tally
 
 LOG = logging.getLogger(__name__)
 
@@ -33,20 +41,26 @@ class Worker(cotyledon.Service):
 
     name = 'nova-cellmap-conductor'
 
-    def __init__(self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts) -> None:
+    def __init__(
+        self, worker_id: cotyledon.types.WorkerId, conf: cfg.ConfigOpts, board: Board
+    ) -> None:
         super().__init__(worker_id)
         self._conf = conf
         logs.bound()
         # Nothing is connected before the fork.
         self._runtime = nova_cellmap.configure(conf)
-        self._server = server(conf, self._runtime)
+        self._tally = board.tallies[worker_id]
+        self._server = server(conf, self._runtime, self._tally)
+        self._tally.start(conf.executor_thread_pool_size)
         self._started = False
         self._ended = threading.Event()
 
     def run(self) -> None:
+        threading.Thread(target=self._beat, name='nova-cellmap-beat', daemon=True).start()
         self._start()
         if not self._started:
             return
+        self._tally.become(State.ANSWERING)
         # What is there now stays: Python's collector need not look through it again, which
         # takes as long as ten calls and happens amid one of them.
         gc.collect()
@@ -71,10 +85,16 @@ class Worker(cotyledon.Service):
             pause = min(2 * pause, _LAST_PAUSE)
             # One that has failed cannot be started again.
             self._server.transport.cleanup()
-            self._server = server(self._conf, self._runtime)
+            self._server = server(self._conf, self._runtime, self._tally)
+
+    def _beat(self) -> None:
+        while True:
+            self._tally.beat()
+            time.sleep(BEAT)
 
     def terminate(self) -> None:
         """Take no more calls, finish those in flight."""
+        self._tally.become(State.ENDING)
         if not self._started:
             # There was no message queue yet; stop() would wait until there is.
             self._ended.set()
@@ -90,12 +110,15 @@ class Worker(cotyledon.Service):
         logs.bound()
 
 
-def server(conf: cfg.ConfigOpts, owner: runtime.Runtime | None = None) -> Any:
+def server(
+    conf: cfg.ConfigOpts, owner: runtime.Runtime | None = None, tally: Tally | None = None
+) -> Any:
     """What listens for calls and answers them; it has to be started.
 
     From here on every message that comes to the process is bounded.
 
     :param owner: whose mapping database it works on; None: that of the default runtime
+    :param tally: of which worker it is, and where its calls are counted; None: of the first
     :raises: InvalidURL, InvalidOption
     """
     options = conf.conductor
@@ -103,13 +126,16 @@ def server(conf: cfg.ConfigOpts, owner: runtime.Runtime | None = None) -> Any:
     room = admission.Room(_ROOM * message.MAX_BODY)
     message.bound(message.Limits(message.MAX_BODY, room))
     policy = cells.Policy(options.cells, writable=options.cells_writable)
+    tally = tally or Board(1).tallies[0]
     return RPCServer(
         rpc.transport(conf),
-        rpc.target(conf, server=options.host),
+        rpc.target(conf, server=options.host, worker=tally.worker),
         dispatcher.Dispatcher(
             manager.ConductorManager(options.page_size, policy),
             manager.Serializer(owner),
             options.page_size,
+            tally=tally,
+            answers_pings=conf.rpc_ping_enabled,
         ),
     )
 
@@ -124,6 +150,7 @@ _DEFAULTS = {'kombu_missing_consumer_retry_timeout': 1, 'rabbit_qos_prefetch_cou
 
 def _set_defaults(conf: cfg.ConfigOpts) -> None:
     messaging.register_opts(conf)
+    ping.register_opts(conf)
     for name, value in _DEFAULTS.items():
         conf.set_default(name, value, group='oslo_messaging_rabbit')
 
@@ -159,9 +186,18 @@ def serve(conf: cfg.ConfigOpts) -> None:
     _set_defaults(conf)
     rpc.target(conf, server=conf.conductor.host)
     rpc.transport(conf).cleanup()
+    _run(conf, Board(conf.conductor.workers))
+
+
+def _run(conf: cfg.ConfigOpts, board: Board) -> None:
+    # cotyledon would tell systemd that we are ready before anything is.
+    watch = systemd.Watch(systemd.Systemd(os.environ), board)
     processes = cotyledon.ServiceManager(
         graceful_shutdown_timeout=conf.conductor.graceful_shutdown_timeout
     )
-    processes.register_hooks(on_reload=lambda: logging.setup(conf, 'nova_cellmap'))
-    processes.add(Worker, workers=conf.conductor.workers, args=(conf,))
+    processes.register_hooks(
+        on_reload=lambda: logging.setup(conf, 'nova_cellmap'), on_terminate=watch.end
+    )
+    processes.add(Worker, workers=conf.conductor.workers, args=(conf, board))
+    watch.start()
     processes.run()

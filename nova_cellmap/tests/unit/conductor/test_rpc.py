@@ -21,6 +21,13 @@ class Target(base.TestCase):
         # The namespace and the version are those of what it calls.
         self.assertEqual((None, None), (listening.namespace, listening.version))
 
+    def test_each_worker_has_a_name(self) -> None:
+        name = 'x' * 100
+        for worker in (0, 99):
+            listening = rpc.target(self.conf, server=name, worker=worker)
+            self.assertEqual(rpc.worker_name(name, worker), listening.server)
+            self.assertEqual(f'{name}:{worker}', listening.server)
+
     def test_names_that_a_queue_cannot_have(self) -> None:
         for name in ('', '*', '#', 'a b', 'x' * 101):
             error = self.assertRaises(exception.InvalidOption, rpc.target, self.conf, server=name)
