@@ -77,6 +77,13 @@ class Caller:
                     raise self._no_answer('conductor.ping', seconds, error) from None
                 patience = min(2 * patience, _LAST_PING_SECONDS)
 
+    def ping(self, seconds: float, server: str | None = None) -> None:
+        """Have a conductor answer: any, or the worker of that name.
+
+        :raises: oslo_messaging.MessagingTimeout where it did not within *seconds*; BrokerRefused
+        """
+        self._call(get_admin_context(), 'ping', seconds, {}, server)
+
     def __call__(self, context: RequestContext, name: str, **arguments: Any) -> Any:
         try:
             return self._call(context, name, self._timeout, arguments)
@@ -87,7 +94,12 @@ class Caller:
             raise _as_itself(error) from None
 
     def _call(
-        self, context: RequestContext, name: str, timeout: float, arguments: dict[str, Any]
+        self,
+        context: RequestContext,
+        name: str,
+        timeout: float,
+        arguments: dict[str, Any],
+        server: str | None = None,
     ) -> Any:
         end = time.monotonic() + timeout
         while True:
@@ -95,7 +107,9 @@ class Caller:
             left = max(0.001, end - time.monotonic())
             sending = _Sending(end)
             # One more try is for connections that were lost since the last call.
-            client = self._client.prepare(timeout=left, retry=1, transport_options=sending)
+            client = self._client.prepare(
+                server=server, timeout=left, retry=1, transport_options=sending
+            )
             try:
                 return self._helpers.run(
                     lambda: client.call(context, name, **arguments),  # noqa: B023

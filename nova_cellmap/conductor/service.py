@@ -18,12 +18,14 @@ from nova_cellmap import runtime
 from nova_cellmap.conductor import admission
 from nova_cellmap.conductor import cells
 from nova_cellmap.conductor import dispatcher
+from nova_cellmap.conductor import endpoint
 from nova_cellmap.conductor import logs
 from nova_cellmap.conductor import manager
 from nova_cellmap.conductor import message
 from nova_cellmap.conductor import ping
 from nova_cellmap.conductor import rpc
 from nova_cellmap.conductor import systemd
+from nova_cellmap.conductor import web
 from nova_cellmap.conductor.board import BEAT
 from nova_cellmap.conductor.board import Board
 from nova_cellmap.conductor.board import State
@@ -186,6 +188,8 @@ def serve(conf: cfg.ConfigOpts) -> None:
     _set_defaults(conf)
     rpc.target(conf, server=conf.conductor.host)
     rpc.transport(conf).cleanup()
+    if conf.conductor.health is not None:
+        web.check(web.address(conf.conductor.health))
     _run(conf, Board(conf.conductor.workers))
 
 
@@ -199,5 +203,7 @@ def _run(conf: cfg.ConfigOpts, board: Board) -> None:
         on_reload=lambda: logging.setup(conf, 'nova_cellmap'), on_terminate=watch.end
     )
     processes.add(Worker, workers=conf.conductor.workers, args=(conf, board))
+    if conf.conductor.health is not None:
+        processes.add(endpoint.Endpoint, args=(conf, board))
     watch.start()
     processes.run()

@@ -28,8 +28,8 @@ OPTS: list[cfg.Opt] = [
         'host',
         default=socket.gethostname(),
         sample_default='<the name of the machine>',
-        help="""The name that the conductor of this machine has on the message queue. It need not
-be one that can be looked up.""",
+        help="""The name that the conductor of this machine has on the message queue; those of its
+workers are that name, a colon and a number. It need not be one that can be looked up.""",
     ),
     cfg.IntOpt(
         'workers',
@@ -60,6 +60,13 @@ client. A service that reads cells' databases or calls into their queues needs f
         default=False,
         help="""Whether clients may add, change and remove cells. The commands of
 nova-cellmap-manage may in any case.""",
+    ),
+    cfg.StrOpt(
+        'health',
+        metavar='HOST:PORT',
+        sample_default='127.0.0.1:9105',
+        help="""Where monitoring asks how the conductor is, by HTTP: /health and /metrics. Nowhere
+where this is not set. It asks for no password: give an address that monitoring alone reaches.""",
     ),
     cfg.IntOpt(
         'graceful_shutdown_timeout',

@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -168,16 +169,22 @@ class ProcessSqlite(_Case):
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         queue = our_fixtures._server_url('rabbitmq')
         started: list[tuple[subprocess.Popen[str], str]] = []
-        for transport_url, connection, told in (
-            ('', self.database.url, 'transport_url'),
-            ('bogus://u:sekret@x/', self.database.url, '[DEFAULT] transport_url'),
-            ('rabbit://u:sek/ret@x:1/', self.database.url, '[DEFAULT] transport_url'),
-            (queue, 'no url', '[api_database] connection'),
+        taken = socket.create_server(('127.0.0.1', 0))
+        self.addCleanup(taken.close)
+        address = f'127.0.0.1:{taken.getsockname()[1]}'
+        for transport_url, connection, health, told in (
+            ('', self.database.url, '', 'transport_url'),
+            ('bogus://u:sekret@x/', self.database.url, '', '[DEFAULT] transport_url'),
+            ('rabbit://u:sek/ret@x:1/', self.database.url, '', '[DEFAULT] transport_url'),
+            (queue, 'no url', '', '[api_database] connection'),
+            (queue, self.database.url, 'health = nowhere', '[conductor] health'),
+            (queue, self.database.url, f'health = {address}', 'Address already in use'),
         ):
             config_file = folder / f'{len(started)}.conf'
             config_file.write_text(
                 f'[DEFAULT]\ntransport_url = {transport_url}\n'
                 f'[api_database]\nconnection = {connection}\n'
+                f'[conductor]\n{health}\n'
             )
             command = [sys.executable, '-W', 'ignore', '-m', 'nova_cellmap.cli.conductor']
             process = subprocess.Popen(

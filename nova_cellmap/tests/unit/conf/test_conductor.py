@@ -17,6 +17,9 @@ class Conductor(base.TestCase):
         self.assertEqual(conductor.WITHOUT_URLS, self.conf.conductor.cells)
         self.assertIs(False, self.conf.conductor.cells_writable)
 
+    def test_by_default_it_answers_no_monitoring(self) -> None:
+        self.assertIsNone(self.conf.conductor.health)
+
     def test_cells_are_one_of_three(self) -> None:
         for value in (conductor.FULL, conductor.WITHOUT_URLS, conductor.NONE):
             self.conf.set_override('cells', value, group='conductor')
