@@ -13,6 +13,7 @@ import http
 import logging
 import os
 import re
+import socket
 from typing import NamedTuple
 
 from nova_cellmap import exception
@@ -62,13 +63,11 @@ def check(where: Address) -> None:
 
     :raises: InvalidOption
     """
-
-    async def listen() -> None:
-        server = await asyncio.start_server(lambda reader, writer: None, *where)
-        server.close()
-
     try:
-        asyncio.run(listen())
+        for family, _, _, _, place in socket.getaddrinfo(
+            *where, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            socket.create_server(place, family=family).close()
     except OSError as error:
         raise exception.InvalidOption(
             option='[conductor] health',
@@ -77,7 +76,7 @@ def check(where: Address) -> None:
 
 
 def _reason(error: OSError) -> str:
-    # asyncio says the address once more; what is wrong with a name has a number below 0.
+    # create_server says the address once more; what is wrong with a name has a number below 0.
     number = error.errno or 0
     return os.strerror(number) if number > 0 else f'{error.strerror}'
 
