@@ -43,6 +43,9 @@ _SUMMARY = {
     'other_cells_not_read': {},
 }
 
+# What Prometheus itself tells of a conductor that it asks, under the job's name in the guide.
+_UP = 'up{job="nova-cellmap-conductor"}'
+
 # Series with their values, a minute or an hour apart, as the time is given at which it is looked;
 # the alert that is looked for, and how many there are.
 _CASES: list[tuple[dict[str, str], str, str, int]] = [
@@ -59,6 +62,8 @@ _CASES: list[tuple[dict[str, str], str, str, int]] = [
     ({'audit_problems_left{kind="orphaned"}': '1x50'}, '37h', 'ProblemsLeft', 1),
     ({'audit_problems_found': '101', 'audit_mappings': '200000'}, '0m', 'ManyProblemsFound', 0),
     ({'audit_problems_found': '201', 'audit_mappings': '200000'}, '0m', 'ManyProblemsFound', 1),
+    ({_UP: '0x9'}, '3m', 'ConductorDown', 1),
+    ({_UP: '1x9'}, '3m', 'ConductorDown', 0),
     ({'conductor_check{check="queue",status="fail"}': '1x9'}, '2m', 'ConductorFails', 1),
     ({'conductor_check{check="queue",status="fail"}': '0x9'}, '2m', 'ConductorFails', 0),
     ({'conductor_check{check="queue",status="warn"}': '1x99'}, '11m', 'ConductorWarns', 1),
@@ -115,7 +120,7 @@ def _tests_of_rules(interval: str) -> dict[str, Any]:
             {
                 'interval': interval,
                 'input_series': [
-                    {'series': f'nova_cellmap_{name}', 'values': values}
+                    {'series': name if name == _UP else f'nova_cellmap_{name}', 'values': values}
                     for name, values in series.items()
                 ],
                 'promql_expr_test': [
@@ -139,8 +144,9 @@ class Names(base.TestCase):
         self.assertLess(20, len(asked))
         for expression in asked:
             names = set(re.findall(r'\bnova_cellmap_\w+', expression))
-            self.assertLess(set(), names, expression)
+            self.assertTrue(names or _UP in expression, expression)
             self.assertEqual(set(), names - told, expression)
+        self.assertIn('job_name: nova-cellmap-conductor\n', _GUIDE.read_text())
 
     def test_each_alert_is_explained_and_tested(self) -> None:
         names = {rule['alert'] for rule in _rules()}
