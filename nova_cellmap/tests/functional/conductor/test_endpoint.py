@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import time
@@ -92,11 +93,16 @@ class _Case(base.TestCase):
         }
 
     def worker_pids(self, conductor: our_fixtures.Conductor) -> list[int]:
-        return [
-            int(line.split()[2])
-            for line in conductor.log_file.read_text().splitlines()
-            if 'answers calls' in line
-        ]
+        """The first processes of all workers, once they answer calls."""
+
+        def logged() -> list[int]:
+            found = re.findall(
+                r' (\d+) INFO .*Worker \d answers calls', conductor.log_file.read_text()
+            )
+            return [int(pid) for pid in found[:_WORKERS]] if len(found) >= _WORKERS else []
+
+        pids: list[int] = until('the workers have started', logged)
+        return pids
 
 
 class EndpointSqlite(_Case):
@@ -258,7 +264,7 @@ class SystemdSqlite(_Case):
         self.until_told(f'STATUS={_WORKERS} of {_WORKERS} workers answer calls')
         self.until_told('WATCHDOG=1')
         # One that is stuck keeps the watchdog from being told, and does not for ever.
-        pid = until('it has started', lambda: self.worker_pids(conductor))[0]
+        pid = self.worker_pids(conductor)[0]
         os.kill(pid, signal.SIGSTOP)
         self.addCleanup(_resume, pid)
         time.sleep(5)

@@ -60,7 +60,7 @@ class Health(base.TestCase):
             return Finding(Status.PASS)
 
         made = health.Health(
-            {'a': hang, 'b': lambda: Finding(Status.PASS)}, interval=0.01, patience=0.3
+            {'a': hang, 'b': lambda: Finding(Status.PASS)}, interval=0.01, patience=1
         )
         self.addCleanup(made.stop)
         made.start()
