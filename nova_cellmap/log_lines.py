@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log of one line each message, whatever text of others is in it."""
+"""A log of one line each message, whatever text of others is in it, and that holds nothing up."""
 
 import logging
 
@@ -33,3 +33,25 @@ def escape() -> None:
     """Have the handlers that the process has write each message on one line."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_FILTER)
+
+
+def guard() -> None:
+    """Have a file that cannot be written be no failure of the code that logs.
+
+    A handler that watches its file raises where the folder is gone. A worker whose main process
+    has died logs so before it ends, and would go on.
+    """
+    for handler in logging.getLogger().handlers:
+        _guard(handler)
+
+
+def _guard(handler: logging.Handler) -> None:
+    emit = handler.emit
+
+    def guarded(record: logging.LogRecord) -> None:
+        try:
+            emit(record)
+        except OSError:
+            handler.handleError(record)
+
+    handler.emit = guarded  # type: ignore[method-assign]

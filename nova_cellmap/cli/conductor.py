@@ -74,6 +74,7 @@ def _set_up_logging(configuration: cfg.ConfigOpts) -> None:
         private_files.check_log(str(path))
     logging.setup(configuration, 'nova_cellmap')
     log_lines.escape()
+    log_lines.guard()
 
 
 def _fail(message: str, status: int = Status.USAGE) -> int:

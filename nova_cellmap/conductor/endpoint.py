@@ -65,7 +65,7 @@ class Endpoint(cotyledon.Service):
 
     def reload(self) -> None:
         """Reopen the log files, after a rotation."""
-        logging.setup(self._conf, 'nova_cellmap')
+        logs.reopen(self._conf)
         logs.bound()
 
     def _show_health(self) -> web.Answer:

@@ -6,6 +6,10 @@ import threading
 import time
 from typing import Any
 
+from oslo_config import cfg
+from oslo_log import log as oslo_logging
+
+from nova_cellmap import log_lines
 from nova_cellmap import text
 
 # In characters: of a caller's text, and of any line.
@@ -66,3 +70,10 @@ def bound() -> None:
     """Bound what this process logs, with the handlers that it has now."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(Bounded())
+
+
+def reopen(conf: cfg.ConfigOpts) -> None:
+    """Open the log files of this process again, after a rotation."""
+    oslo_logging.setup(conf, 'nova_cellmap')
+    log_lines.escape()
+    log_lines.guard()

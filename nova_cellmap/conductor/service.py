@@ -108,7 +108,7 @@ class Worker(cotyledon.Service):
 
     def reload(self) -> None:
         """Reopen the log files, after a rotation."""
-        logging.setup(self._conf, 'nova_cellmap')
+        logs.reopen(self._conf)
         logs.bound()
 
 
@@ -199,9 +199,7 @@ def _run(conf: cfg.ConfigOpts, board: Board) -> None:
     processes = cotyledon.ServiceManager(
         graceful_shutdown_timeout=conf.conductor.graceful_shutdown_timeout
     )
-    processes.register_hooks(
-        on_reload=lambda: logging.setup(conf, 'nova_cellmap'), on_terminate=watch.end
-    )
+    processes.register_hooks(on_reload=lambda: logs.reopen(conf), on_terminate=watch.end)
     processes.add(Worker, workers=conf.conductor.workers, args=(conf, board))
     if conf.conductor.health is not None:
         processes.add(endpoint.Endpoint, args=(conf, board))

@@ -45,7 +45,7 @@ _BELOW: dict[str, tuple[str, ...]] = {
 }
 # configure() and the version; it is below those that work with it.
 _BELOW[''] = (*_BELOW['objects'], 'objects', 'version')
-_BELOW['conductor'] = (*_BELOW[''], 'rpc', '')
+_BELOW['conductor'] = (*_BELOW[''], 'rpc', 'log_lines', '')
 _BELOW['upkeep'] = (*_BELOW['cells'], 'private_files', 'cells')
 _BELOW['cli'] = (
     *_BELOW[''],

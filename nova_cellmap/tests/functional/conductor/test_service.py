@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,6 +67,15 @@ def until(what: str, happened: Callable[[], Any], seconds: float = 60) -> Any:
         # MariaDB's tables of locks stay as they are where they are read more often.
         time.sleep(0.2)
     return answer
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process has not come to its end; nobody need have waited for it."""
+    try:
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(')')[2].split()[0] != 'Z'
 
 
 class Broker(fixtures.Fixture):
@@ -164,6 +174,14 @@ class ProcessSqlite(_Case):
         until('there are new ones', lambda: len(self.workers(conductor)) == 2 * _WORKERS)
         conductor.api.caller.wait(60)
         self.assertEqual(mapping.instance_uuid, self.get(mapping).instance_uuid)
+
+    def test_workers_end_with_the_main_process_wherever_the_log_is(self) -> None:
+        conductor = self.start()
+        workers = self.workers(conductor)
+        shutil.rmtree(conductor.log_file.parent)
+        conductor.process.kill()
+        conductor.process.wait()
+        until('the workers have ended', lambda: not any(map(_runs, workers)))
 
     def test_what_is_wrong_with_the_configuration_is_said_at_once(self) -> None:
         folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
