@@ -189,6 +189,9 @@ class Conductor(fixtures.Fixture):
         self.process.send_signal(sent)
         try:
             return self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            log = self.log_file.read_text(errors='replace')
+            raise AssertionError(f'it does not end; the end of its log:\n{log[-8000:]}') from None
         finally:
             self.process.kill()
 
