@@ -26,7 +26,7 @@ _MAX_CONNECTIONS = 32
 _SECONDS = 5.0
 
 _REQUEST = re.compile(rb'([A-Z]{1,10}) (/[\x21-\x7e]{0,2000}) HTTP/1\.[01]')
-_ADDRESS = re.compile(r'(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})')
+_HOST_AND_PORT = re.compile(r'(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})')
 
 
 class Address(NamedTuple):
@@ -49,7 +49,7 @@ def address(text: str) -> Address:
 
     :raises: InvalidOption
     """
-    found = _ADDRESS.fullmatch(text)
+    found = _HOST_AND_PORT.fullmatch(text)
     if found is None or not 0 < int(found[2]) < 65536:
         raise exception.InvalidOption(
             option='[conductor] health',
