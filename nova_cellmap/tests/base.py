@@ -3,14 +3,29 @@
 
 import faulthandler
 import logging
+import os
 
 import fixtures
+import hypothesis
 import testtools
 
 from nova_cellmap.tests import stock_paths  # noqa: F401 - it switches at import
 
 # In seconds: far more than any test takes.
 LIMIT = 300
+
+# A test of a suite runs in several classes. And no test is timed: a database takes the time
+# that it takes, and so does everything on a machine that has other work.
+hypothesis.settings.register_profile(
+    'nova_cellmap',
+    deadline=None,
+    derandomize='CI' in os.environ,
+    suppress_health_check=[
+        hypothesis.HealthCheck.differing_executors,
+        hypothesis.HealthCheck.too_slow,
+    ],
+)
+hypothesis.settings.load_profile('nova_cellmap')
 
 
 class TestCase(testtools.TestCase):

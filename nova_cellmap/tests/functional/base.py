@@ -2,12 +2,10 @@
 """Tests on a real mapping database, on each kind there is."""
 
 import atexit
-import os
 import sys
 from typing import Any, ClassVar
 import uuid
 
-import hypothesis
 from oslo_config import cfg
 import sqlalchemy as sa
 
@@ -24,18 +22,6 @@ from nova_cellmap.tests import base as tests_base
 from nova_cellmap.tests import fixtures
 
 KINDS = ('sqlite', 'mariadb', 'postgresql')
-
-# A test of a suite runs in several classes, and a database takes the time that it takes.
-hypothesis.settings.register_profile(
-    'nova_cellmap',
-    deadline=None,
-    derandomize='CI' in os.environ,
-    suppress_health_check=[
-        hypothesis.HealthCheck.differing_executors,
-        hypothesis.HealthCheck.too_slow,
-    ],
-)
-hypothesis.settings.load_profile('nova_cellmap')
 
 # One database a kind for all tests of the process: its schema takes longer than a test.
 _databases: dict[tuple[str, str], fixtures.Database] = {}
