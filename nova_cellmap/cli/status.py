@@ -11,6 +11,7 @@ from oslo_upgradecheck.upgradecheck import Result
 from nova_cellmap import exception
 from nova_cellmap.cli import app
 from nova_cellmap.cli import base
+from nova_cellmap.cli import durations
 
 if TYPE_CHECKING:
     import argparse
@@ -57,8 +58,13 @@ def _checks(context: 'RequestContext') -> Iterator[tuple[str, Result]]:
     cells = CellMappingList.get_all(context)
     yield 'cells are mapped', _check_cells(cells.objects)
     yield 'cell0 is mapped', _check_cell0([cell for cell in cells if cell.is_cell0()])
+    unread: dict[str, exception.CellError] = {}
     for cell in cells:
-        yield f'cell {cell.name or cell.uuid} is reachable', _check_reachable(cell)
+        error = _reach(cell)
+        if error is not None:
+            unread[cell.uuid] = error
+        yield f'cell {cell.name or cell.uuid} is reachable', _check_reached(cell, error)
+    yield 'a sample is correct', _check_sample(context, cells, unread)
 
 
 def _check_schema(context: 'RequestContext') -> Result:
@@ -164,7 +170,8 @@ def _check_cell0(cells: list[Any]) -> Result:
     return Result(Code.FAILURE, 'It is not: `nova-cellmap-manage cell_v2 map_cell0`.')
 
 
-def _check_reachable(cell: Any) -> Result:
+def _reach(cell: Any) -> exception.CellError | None:
+    """Why a cell cannot be read, if so."""
     from nova_cellmap.cells import database
     from nova_cellmap.cells import instances
 
@@ -172,8 +179,36 @@ def _check_reachable(cell: Any) -> Result:
         with database.connect(cell) as connection:
             instances.Instances(connection, cell)
     except exception.CellError as error:
-        return Result(Code.WARNING if cell.disabled else Code.FAILURE, str(error))
-    return Result(Code.SUCCESS)
+        return error
+    return None
+
+
+def _check_reached(cell: Any, error: exception.CellError | None) -> Result:
+    if error is None:
+        return Result(Code.SUCCESS)
+    return Result(Code.WARNING if cell.disabled else Code.FAILURE, str(error))
+
+
+def _check_sample(
+    context: 'RequestContext', cells: Any, unread: dict[str, exception.CellError]
+) -> Result:
+    from nova_cellmap.upkeep import age
+    from nova_cellmap.upkeep import drift
+
+    patience = age.Patience(durations.duration('--min-age', durations.MIN_AGE))
+    try:
+        found = drift.look(context, cells, unread=unread, patience=patience)
+    except exception.DatabaseError as error:
+        return Result(Code.WARNING, f'It could not be looked at: {error}')
+    if not found.kinds:
+        return Result(Code.SUCCESS)
+    kinds = ', '.join(f'{number} {kind}' for kind, number in sorted(found.kinds.items()))
+    return Result(
+        Code.WARNING,
+        f'Of {found.instances} instances the mapping and the cells differ: {kinds}. '
+        '`nova-cellmap-manage cell_v2 audit` tells all of them, and with `--repair` corrects '
+        'most; what no mapping was ever made of, `cell_v2 map_instances` maps.',
+    )
 
 
 def program() -> app.App:

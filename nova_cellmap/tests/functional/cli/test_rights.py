@@ -65,7 +65,10 @@ class OnlyReading(base.TestCase):
         ):
             self.assert_ends(expected, self.call('cell_v2', *command))
         self.assert_succeeds('db', 'version')
-        self.assert_ends(0, self.call('upgrade', 'check', main=status.main))
+        checks = self.call('upgrade', 'check', '-f', 'json', main=status.main)
+        others = [row for row in self.assert_ends(1, checks).json if row['result'] != 'success']
+        self.assertEqual(['a sample is correct'], [row['check'] for row in others])
+        self.assertIn('1 missing', others[0]['details'])
 
     def test_what_writes_says_which_right_is_missing(self) -> None:
         urls = '--database_connection', 'none:///', '--transport-url', 'none:///'

@@ -3,6 +3,8 @@
 
 import time
 
+from nova_cellmap import nova_cell
+from nova_cellmap.cli import durations
 from nova_cellmap.cli import status
 from nova_cellmap.db import engine as db_engine
 from nova_cellmap.objects import CellMapping
@@ -30,6 +32,19 @@ class UpgradeCheck(_Case):
     def test_0_where_all_is_in_place(self) -> None:
         self.map_cell0()
         self.assertEqual({'success'}, {result for result, _ in self.check(0).values()})
+
+    def test_1_where_a_sample_has_drifted(self) -> None:
+        self.map_cell0()
+        uuid = nova_cell.add(self.nova)
+        self.make_mapping(instance_uuid=uuid, cell_uuid=self.cell.uuid, user_id='another')
+        self.make_mapping(cell_uuid=self.cell.uuid)
+        # What was written a moment ago may be Nova's work.
+        self.assertEqual('success', self.check(0)['a sample is correct'][0])
+        self.patch(durations, 'MIN_AGE', '0')
+        result, details = self.check(1)['a sample is correct']
+        self.assertEqual('warning', result)
+        self.assertIn('1 orphaned, 1 wrong_owner', details)
+        self.assertIn('cell_v2 audit', details)
 
     def test_2_where_there_is_no_cell_but_cell0_as_with_nova(self) -> None:
         self.map_cell0()
