@@ -18,7 +18,8 @@ from nova_cellmap.cli import manage
 from nova_cellmap.cli import status
 from nova_cellmap.tests import base as tests_base
 
-_DOCUMENTATION = pathlib.Path(__file__).parents[4] / 'doc' / 'source'
+_README = pathlib.Path(__file__).parents[4] / 'README.rst'
+_DOCUMENTATION = _README.parent / 'doc' / 'source'
 # What the pages generate from the parsers themselves.
 _DIRECTIVE = re.compile(
     r'^\s*\.\. (program-options|program-command|output-options):: (\S+)(?: (.+))?$', re.M
@@ -158,6 +159,27 @@ class Documentation(tests_base.TestCase):
                 texts = (name, *each.command.exit_statuses.values())
                 missing += [text for text in texts if text not in self.text]
         self.assertEqual([], missing)
+
+    def test_every_command_line_is_accepted(self) -> None:
+        text = '\n'.join([self.text, _README.read_text()]).replace('\\\n', ' ')
+        lines = re.findall(r'^ *\$ (nova-cellmap-(?:manage|status) [^\n]*)', text, re.M)
+        self.assertGreater(len(lines), 50)
+        for line in lines:
+            # Up to what the shell makes of it.
+            program, *argv = shlex.split(re.split(r'[|;<#]|2?>', line)[0].rstrip(') '))
+            self.assert_accepted(program, argv, line)
+
+    def assert_accepted(self, name: str, argv: list[str], line: str) -> None:
+        programs = {program.NAME: program for program, _ in _programs()}
+        _, words = programs[name].parser.parse_known_args(argv)
+        if words[0] in ('help', 'complete'):
+            return
+        found = [
+            each for each in _commands() if f'{" ".join(words)} '.startswith(f'{each.words} ')
+        ]
+        self.assertEqual([name], [each.program for each in found], line)
+        [command] = found
+        command.parser.parse_args(words[len(command.words.split()) :])
 
     def test_every_option_is_described(self) -> None:
         options: set[str] = set()
