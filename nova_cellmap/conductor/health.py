@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether the conductor is well, as the last checks have found it.
 
-Each check is made now and then in a thread of its own. Whoever asks is told what the last one has
+Each check is made now and then in a thread of its own. A question is told what the last one has
 found: no question takes longer because something does not answer, and many questions are no work
 for the database or the message queue.
 """

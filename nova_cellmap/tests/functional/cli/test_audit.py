@@ -318,7 +318,7 @@ class OutputSqlite(_Case):
         path = self.folder / 'audit.prom'
         begun = time.time()
         self.assert_ends(1, self.call(*self.command, '--repair', '--textfile', str(path)))
-        # Whoever reads it is another user.
+        # Another user reads it.
         self.assertEqual(0o644, stat.S_IMODE(path.stat().st_mode))
         self.assertEqual('', promtool.check_metrics(path.read_bytes()))
         values = self.textfile(path)

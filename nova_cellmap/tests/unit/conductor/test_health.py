@@ -22,7 +22,7 @@ class Health(base.TestCase):
         return made
 
     def until(self, made: health.Health, status: Status) -> dict[str, Any]:
-        """What it says once it has a status; as whoever asks gets it."""
+        """What it says once it has a status; as those who ask get it."""
         end = time.monotonic() + 10
         while True:
             shown = json.loads(json.dumps(made.as_json()))
